@@ -1,0 +1,71 @@
+"""JSON text from Python values and back: the one place that chooses the library for it.
+
+msgspec where there is a wheel for it, the standard library elsewhere. Both write the same text
+for the same plain value (no spaces, UTF-8 unescaped) except for the exponents of some floats, so
+bytes are first compared as bytes and only then as values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+try:
+    import msgspec
+except ImportError:  # pragma: no cover - Pyodide without the wheel; run by tests/unit/core
+    msgspec = None  # type: ignore[assignment]
+
+Encode = Callable[[Any], bytes]
+Decode = Callable[[bytes], Any]
+
+
+def _standard_encode(value: Any) -> bytes:
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
+    ).encode()
+
+
+def _standard_decode(text: bytes) -> Any:
+    return json.loads(text)
+
+
+def _standard_sorted(value: Any) -> bytes:
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+    ).encode()
+
+
+def _standard_split_arrays(text: bytes) -> list[list[bytes]]:
+    return [[_standard_encode(item) for item in row] for row in json.loads(text)]
+
+
+encode: Encode = _standard_encode
+"""Encode a checked plain value as JSON. Raises UnicodeEncodeError, RecursionError."""
+
+decode: Decode = _standard_decode
+"""Decode JSON. Raises ValueError or RecursionError if the text is no JSON."""
+
+_encode_sorted: Encode = _standard_sorted
+
+split_arrays: Callable[[bytes], Sequence[Sequence[bytes]]] = _standard_split_arrays
+"""Split a JSON array of arrays into the texts of the inner items, without decoding those.
+
+>>> [[bytes(item) for item in row] for row in split_arrays(b'[["a",{"x":1}],[]]')]
+[[b'"a"', b'{"x":1}'], []]
+"""
+
+if msgspec is not None:
+    encode = msgspec.json.Encoder().encode
+    decode = msgspec.json.Decoder().decode
+    _encode_sorted = msgspec.json.Encoder(order="sorted").encode
+    split_arrays = msgspec.json.Decoder(list[list[msgspec.Raw]]).decode
+
+
+def same_json(left: bytes, right: bytes) -> bool:
+    """Tell whether two JSON texts hold the same value: types count, the order of keys does not.
+
+    >>> same_json(b'{"a":1,"b":2}', b'{"b":2,"a":1}'), same_json(b"1", b"1.0")
+    (True, False)
+    """
+    return left == right or _encode_sorted(decode(left)) == _encode_sorted(decode(right))

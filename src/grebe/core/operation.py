@@ -1,0 +1,86 @@
+"""What a write is, once made: immutable operations, grouped into batches for a persistor.
+
+Named tuples, not dataclasses: they are made for every document of a bulk load, and a frozen
+dataclass costs four times as much to make.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+DEFAULT_PARTITION = "__store__"
+"""The partition of documents for which nobody asked for another."""
+
+
+def _size(value: bytes) -> str:
+    return f"<{len(value)} bytes>"
+
+
+class Put(NamedTuple):
+    """Store a document: `value` is its JSON, or sealed bytes if `encrypted`."""
+
+    path: str
+    value: bytes
+    partition: str = DEFAULT_PARTITION
+    encrypted: bool = False
+
+    def __repr__(self) -> str:
+        """Show everything but the data."""
+        return f"Put({self.path!r}, {_size(self.value)}, {self.partition!r}, {self.encrypted})"
+
+
+class Delete(NamedTuple):
+    """Remove the document at `path` and, if `recursive`, everything under `path`.
+
+    `path` may also name a collection.
+    """
+
+    path: str
+    recursive: bool = True
+
+
+class Move(NamedTuple):
+    """Move what is at or under `path` from partition `source` to `target`.
+
+    Documents of other partitions, and encrypted ones, stay where they are.
+    """
+
+    path: str
+    source: str
+    target: str
+
+
+class Clear(NamedTuple):
+    """Remove everything."""
+
+
+Operation = Put | Delete | Move | Clear
+
+
+class Record(NamedTuple):
+    """A persisted document, as a persistor's `load` gives it."""
+
+    path: str
+    value: bytes
+    partition: str = DEFAULT_PARTITION
+    encrypted: bool = False
+
+    def __repr__(self) -> str:
+        """Show everything but the data."""
+        return f"Record({self.path!r}, {_size(self.value)}, {self.partition!r}, {self.encrypted})"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The unit of a commit: applied as a whole, in order, or not at all.
+
+    `metadata` is to be stored with it and given back by `load_metadata`; None leaves it as it is.
+    """
+
+    operations: tuple[Operation, ...]
+    metadata: bytes | None = None
+
+    def __len__(self) -> int:
+        """Return the number of operations."""
+        return len(self.operations)

@@ -1,0 +1,128 @@
+"""Options of collections: remembered by path, inherited from the nearest ancestor that sets them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from grebe.core import path as paths
+from grebe.core.operation import DEFAULT_PARTITION
+
+PartitionOption = str | Callable[[Any], str]
+"""A partition's name, or a function of the snapshot that gives it."""
+
+
+class Unset(enum.Enum):
+    """An option that was not mentioned, as opposed to None, which takes it back."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        """Show as in a signature."""
+        return "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclass(slots=True)
+class CollectionOptions:
+    """What was asked for one collection path; None: not asked."""
+
+    adapter: Any = None
+    partition: PartitionOption | None = None
+    encrypted: bool | None = None
+    persist: bool | None = None
+    depends_on: Callable[[Any], Any] | None = None
+    indexes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResolvedOptions:
+    """What holds for a collection, inheritance included. Identity changes when any option does."""
+
+    persist: bool
+    encrypted: bool
+    partition: str
+    """The partition, or what applies when `partition_by` cannot tell."""
+    partition_by: Callable[[Any], str] | None
+    """The collection's own callable, computed for each of its documents."""
+    partition_above: str | None
+    """Path of the document whose computed partition is inherited; None: `partition` holds."""
+    depends_on: Callable[[Any], Any] | None
+
+
+@dataclass(slots=True)
+class Options:
+    """All options of a store."""
+
+    defaults: CollectionOptions = field(default_factory=CollectionOptions)
+    by_path: dict[str, CollectionOptions] = field(default_factory=dict)
+    _resolved: dict[str, ResolvedOptions] = field(default_factory=dict)
+
+    def set(self, collection: str, given: dict[str, Any]) -> None:
+        """Remember the options in `given` that are not UNSET; None takes one back."""
+        changed = {name: value for name, value in given.items() if value is not UNSET}
+        if not changed:
+            return
+        options = self.by_path.setdefault(collection, CollectionOptions())
+        for name, value in changed.items():
+            setattr(options, name, value)
+        if all(getattr(options, item.name) is None for item in fields(options)):
+            del self.by_path[collection]
+        self._resolved.clear()
+
+    def resolve(self, collection: str) -> ResolvedOptions:
+        """Return what holds for a collection. A dict look-up after the first time."""
+        found = self._resolved.get(collection)
+        if found is None:
+            found = self._resolved[collection] = self._resolve(collection)
+        return found
+
+    def adapter(self, collection: str) -> Any:
+        """Return the model adapter remembered for a collection, or None."""
+        options = self.by_path.get(collection)
+        return None if options is None else options.adapter
+
+    def sets_partition(self, collection: str) -> bool:
+        """Tell whether a collection has a partition option of its own."""
+        options = self.by_path.get(collection)
+        return options is not None and options.partition is not None
+
+    def _resolve(self, collection: str) -> ResolvedOptions:
+        own = self.by_path.get(collection, _NOTHING)
+        above_path = paths.parent_collection(collection)
+        above = self._root() if above_path is None else self.resolve(above_path)
+        partition, partition_by, partition_above = above.partition, None, above.partition_above
+        if above.partition_by is not None and above_path is not None:
+            partition_above = paths.parent_document(collection)
+        if isinstance(own.partition, str):
+            partition, partition_above = own.partition, None
+        elif own.partition is not None:
+            partition_by, partition_above = own.partition, None
+        elif above_path is None and callable(self.defaults.partition):
+            partition_by = self.defaults.partition
+        return ResolvedOptions(
+            persist=above.persist if own.persist is None else own.persist,
+            encrypted=above.encrypted if own.encrypted is None else own.encrypted,
+            partition=partition,
+            partition_by=partition_by,
+            partition_above=partition_above,
+            depends_on=own.depends_on,
+        )
+
+    def _root(self) -> ResolvedOptions:
+        own = self.defaults
+        return ResolvedOptions(
+            persist=own.persist is not False,
+            encrypted=bool(own.encrypted),
+            partition=own.partition if isinstance(own.partition, str) else DEFAULT_PARTITION,
+            partition_by=None,
+            partition_above=None,
+            depends_on=None,
+        )
+
+
+_NOTHING = CollectionOptions()

@@ -1,0 +1,95 @@
+"""Immutable sequences of snapshots, made without copying what they share with older ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, chain
+from typing import Any, TypeVar, overload
+
+from grebe.documents.snapshot import Snapshot
+
+T = TypeVar("T")
+
+
+class Results(Sequence[Snapshot[T]]):
+    """The documents of a collection or query at one moment.
+
+    Equal to a list or tuple of the same snapshots. Holds the rows in chunks that nobody changes
+    any more, so a live query can hand out a new one without copying all rows. Indexing costs
+    O(log of the number of chunks), a slice is an ordinary list.
+    """
+
+    __slots__ = ("_chunks", "_ends", "_length")
+
+    def __init__(self, chunks: Sequence[Sequence[Snapshot[T]]] = (), length: int = 0) -> None:
+        self._chunks = chunks
+        self._length = length
+        self._ends: list[int] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return self._length
+
+    def __iter__(self) -> Iterator[Snapshot[T]]:
+        """Yield the snapshots in order."""
+        return chain.from_iterable(self._chunks)
+
+    @overload
+    def __getitem__(self, index: int) -> Snapshot[T]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Snapshot[T]]: ...
+    def __getitem__(self, index: int | slice) -> Snapshot[T] | list[Snapshot[T]]:
+        """Return a snapshot by position, or a list of them for a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._length))]
+        position = index + self._length if index < 0 else index
+        if not 0 <= position < self._length:
+            raise IndexError(f"index {index} out of range: there are {self._length} documents")
+        if self._ends is None:
+            self._ends = list(accumulate(len(chunk) for chunk in self._chunks))
+        chunk = bisect_right(self._ends, position)
+        start = self._ends[chunk - 1] if chunk else 0
+        return self._chunks[chunk][position - start]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with another result, a list or a tuple."""
+        if not isinstance(other, Results | list | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """Show the number of documents and the first ids."""
+        first = ", ".join(repr(snapshot.id) for snapshot in self[:3])
+        more = ", ..." if self._length > 3 else ""
+        return f"<Results: {self._length} documents [{first}{more}]>"
+
+
+class LazySnapshots(Sequence[Snapshot[T]]):
+    """Snapshots of documents just written, made when somebody looks."""
+
+    __slots__ = ("_ids", "_make")
+
+    def __init__(self, ids: Sequence[str], make: Callable[[int], Snapshot[T]]) -> None:
+        self._ids = ids
+        self._make = make
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Snapshot[T]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Snapshot[T]]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a snapshot by position, or a list of them for a slice."""
+        if isinstance(index, slice):
+            return [self._make(i) for i in range(len(self._ids))[index]]
+        return self._make(range(len(self._ids))[index])
+
+    def __repr__(self) -> str:
+        """Show the number of documents."""
+        return f"<{len(self._ids)} snapshots>"

@@ -1,0 +1,83 @@
+"""A document's data at one moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from grebe.core import encoding
+from grebe.core.entry import Entry
+from grebe.documents.models import Adapter
+
+if TYPE_CHECKING:
+    from grebe.documents.document import Document
+
+T = TypeVar("T")
+
+
+class _Unread:
+    """Stands for data that nobody has looked at yet (None is never a document)."""
+
+
+_UNREAD = _Unread()
+
+
+class Snapshot(Generic[T]):
+    """A document as it was when the snapshot was made. Immutable.
+
+    The data is decoded at the first look and kept. Two snapshots are equal if they are of the same
+    document and hold the same data.
+    """
+
+    __slots__ = ("_adapter", "_data", "_value", "doc")
+
+    def __init__(self, doc: Document[T], value: bytes, adapter: Adapter) -> None:
+        self.doc = doc
+        """The document this is a snapshot of."""
+        self._value = value
+        self._adapter = adapter
+        self._data: Any = _UNREAD
+
+    @property
+    def id(self) -> str:
+        """Id of the document."""
+        return self.doc.id
+
+    @property
+    def path(self) -> str:
+        """Path of the document."""
+        return self.doc.path
+
+    @property
+    def data(self) -> T:
+        """The data: read-only for plain values, an instance for a model.
+
+        Raises:
+            DocumentTypeError: the stored data does not fit the collection's model.
+        """
+        data = self._data
+        if data is _UNREAD:
+            data = self._data = self._adapter.decode(self._value, self.doc.path)
+        return data  # type: ignore[no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare document and data; the order of keys does not count."""
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        return self.doc == other.doc and encoding.same_json(self._value, other._value)
+
+    def __hash__(self) -> int:
+        """Hash by document: equal data may be spelled in different orders."""
+        return hash(self.doc)
+
+    def __repr__(self) -> str:
+        """Show the path and how large the document is, not its data."""
+        return f"<Snapshot {self.path!r}: {len(self._value)} bytes>"
+
+
+def snapshot_of(doc: Document[Any], entry: Entry, adapter: Adapter) -> Snapshot[Any]:
+    """Return the snapshot of an entry: the one made before, if it was made for the same model."""
+    view: Snapshot[Any] | None = entry.view
+    if view is not None and view._adapter is adapter:
+        return view
+    view = entry.view = Snapshot(doc, entry.value, adapter)
+    return view

@@ -1,0 +1,1 @@
+"""What must last, and when it does: the persistor contract, the committer, the resolver."""

@@ -1,0 +1,49 @@
+"""Calls a persistor's methods so that they block, whether they are plain or `async def`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class BlockingCalls:
+    """Runs awaitables on an event loop in a thread of its own, made when first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Return the result of a method, awaited if need be."""
+        result = method(*arguments)
+        if not inspect.isawaitable(result):
+            return result
+        return asyncio.run_coroutine_threadsafe(_await(result), self._running_loop()).result()
+
+    def close(self) -> None:
+        """Stop the loop and its thread, if there is one."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="grebe-persistor", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable

@@ -1,0 +1,103 @@
+"""What operations do to stored documents: the reference for every persistor.
+
+One tree of values for each side (partition, encrypted or not). Sides may be of different age, as
+after a crash in the middle of a checkpoint: `floors` says which commits a side includes already,
+and an operation is applied only to the sides that it is newer than.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from grebe.core import path as paths
+from grebe.core.operation import Clear, Delete, Move, Operation, Put, Record
+from grebe.core.tree import Tree
+
+Side = tuple[str, bool]
+"""A partition's name, and whether its encrypted documents are meant."""
+
+
+class Contents:
+    """Documents by side and path, changed by operations."""
+
+    def __init__(self) -> None:
+        self.sides: dict[Side, Tree[bytes]] = {}
+        self.floors: dict[Side, int] = {}
+        """Number of the last commit that a side includes; 0 if not here."""
+        self.moved: dict[Side, dict[str, None]] = {}
+        """Paths that came into a side by a move."""
+        self.changed: set[Side] = set()
+        """Sides on which an operation had an effect."""
+
+    def add_side(self, side: Side, documents: Iterable[tuple[str, bytes]], lsn: int) -> None:
+        """Add a side as of commit `lsn`. O(documents)."""
+        tree = self.sides[side] = Tree()
+        self.floors[side] = lsn
+        collection, node = None, None
+        for path, value in documents:
+            above, document_id = paths.split(path)
+            if node is None or above != collection:
+                collection, node = above, tree.ensure(above)
+            node.documents[document_id] = value
+
+    def apply(self, operation: Operation, lsn: int) -> None:
+        """Apply an operation of commit `lsn`. Applying it twice changes nothing."""
+        match operation:
+            case Put(path, value, partition, encrypted):
+                if lsn > self.floors.get((partition, encrypted), 0):
+                    self._side((partition, encrypted)).put(path, value)
+                    self.changed.add((partition, encrypted))
+            case Delete(path, recursive):
+                for side, tree in self.sides.items():
+                    if lsn > self.floors.get(side, 0) and _delete(tree, path, recursive):
+                        self.changed.add(side)
+            case Move(path, source, target):
+                self._move(path, (source, False), (target, False), lsn)
+            case Clear():
+                for side, tree in self.sides.items():
+                    if lsn > self.floors.get(side, 0):
+                        tree.clear()
+                        self.changed.add(side)
+
+    def records(self, path: str = "") -> Iterator[Record]:
+        """Yield the documents at and under a path; all of them for ""."""
+        for (partition, encrypted), tree in self.sides.items():
+            for place in tree.walk(path):
+                yield Record(place.path, place.leaf, partition, encrypted)
+
+    def _side(self, side: Side) -> Tree[bytes]:
+        tree = self.sides.get(side)
+        if tree is None:
+            tree = self.sides[side] = Tree()
+        return tree
+
+    def _move(self, path: str, source: Side, target: Side, lsn: int) -> None:
+        if source == target or lsn <= self.floors.get(source, 0):
+            return
+        tree = self.sides.get(source)
+        if tree is None:
+            return
+        places = tree.remove(path) if path else list(tree.walk())
+        if not path:
+            tree.clear()
+        if places:
+            self.changed |= {source, target}
+        if lsn > self.floors.get(target, 0):
+            moved = self.moved.setdefault(target, {})
+            wanted = self._side(target)
+            for place in places:
+                wanted.put(place.path, place.leaf)
+                moved[place.path] = None
+
+
+def _delete(tree: Tree[bytes], path: str, recursive: bool) -> bool:
+    """Delete from one side; tell whether anything was there."""
+    if recursive:
+        return bool(tree.remove(path))
+    if paths.is_document(path):
+        return tree.discard(path) is not None
+    node = tree.collections.get(path)
+    ids = list(node.documents) if node is not None else []
+    for document_id in ids:
+        tree.discard(f"{path}/{document_id}")
+    return bool(ids)

@@ -1,0 +1,19 @@
+"""Who stores the data, and the classes that a persistor deals with."""
+
+from grebe.core.operation import Batch, Clear, Delete, Move, Operation, Put, Record
+from grebe.persistence.persistor import Persistor
+from grebe.persistors.file.persistor import FilePersistor
+from grebe.persistors.memory import MemoryPersistor
+
+__all__ = [
+    "Batch",
+    "Clear",
+    "Delete",
+    "FilePersistor",
+    "MemoryPersistor",
+    "Move",
+    "Operation",
+    "Persistor",
+    "Put",
+    "Record",
+]

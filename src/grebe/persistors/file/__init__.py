@@ -1,0 +1,1 @@
+"""The directory format: journal, partitions, manifest. See docs/file_format.md."""

@@ -1,0 +1,137 @@
+"""The checkpoint: the journals' commits go into the partition files.
+
+Steps, each durable before the next begins:
+1. The journal in use is closed (by the persistor); later commits begin another.
+2. If commits moved documents, what moved is written to a journal of its own, the carry. Partition
+   files are replaced one after the other: after a crash in between, the source of a move may have
+   lost a document already that its target has not got yet.
+3. Each partition that changed is replaced; the directory is synced.
+4. The manifest is replaced; the directory is synced. This is the commit point of the checkpoint.
+5. Files of partitions that became empty, and the old journals, are removed; the directory is synced.
+A crash between any two steps leaves what recovery.py reads as the same state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from grebe.core.operation import Put
+from grebe.persistence.contents import Contents, Side
+from grebe.persistors.file import names
+from grebe.persistors.file.filesystem import FileSystem, NewFile, write_file
+from grebe.persistors.file.journal import JournalRecord, encode_journal_header, encode_record
+from grebe.persistors.file.manifest import Manifest, PartitionFile, encode_manifest
+from grebe.persistors.file.partition import encode_partition
+
+
+class JournalWriter:
+    """A journal file that commits are appended to."""
+
+    __slots__ = ("_file", "_seed", "number", "size")
+
+    def __init__(self, file: NewFile, seed: int, number: int, size: int) -> None:
+        self._file = file
+        self._seed = seed
+        self.number = number
+        self.size = size
+        """Length in bytes."""
+
+    @classmethod
+    def create(
+        cls,
+        fs: FileSystem,
+        directory: str,
+        store: str,
+        number: int,
+        records: Iterable[JournalRecord],
+    ) -> JournalWriter:
+        """Make a journal that begins with these records, durably.
+
+        Written under a temporary name first: a journal file that can be seen is never half made.
+        """
+        header, seed = encode_journal_header(store, number)
+        data = header + b"".join(encode_record(record, seed) for record in records)
+        name = os.path.join(directory, names.journal_file(number))
+        temporary = name + names.TEMPORARY_SUFFIX
+        file = fs.create(temporary)
+        try:
+            file.write(data)
+            file.sync()
+            fs.rename(temporary, name)
+            fs.sync_directory(directory)
+        except BaseException:
+            close_doubtful(file)
+            raise
+        return cls(file, seed, number, len(data))
+
+    def append(self, record: JournalRecord) -> None:
+        """Append a record and sync. If it raises, the file must not be used any more."""
+        line = encode_record(record, self._seed)
+        self._file.write(line)
+        self._file.sync()
+        self.size += len(line)
+
+    def close(self) -> None:
+        """Close the file; everything acknowledged in it was synced."""
+        close_doubtful(self._file)
+
+
+def close_doubtful(file: NewFile) -> None:
+    """Close a file on whose last bytes nothing depends; so an error says nothing either."""
+    with contextlib.suppress(OSError):
+        file.close()
+
+
+def carry_record(contents: Contents, lsn: int) -> JournalRecord | None:
+    """Return the carry of a checkpoint at commit `lsn`: see the module, step 2."""
+    puts = []
+    for side, moved in contents.moved.items():
+        tree = contents.sides[side]
+        for path in moved:
+            value = tree.get(path)
+            if value is not None:
+                puts.append(Put(path, value, *side))
+    return JournalRecord(lsn, tuple(puts), carry=True) if puts else None
+
+
+def write_partitions(
+    fs: FileSystem, directory: str, manifest: Manifest, contents: Contents, lsn: int
+) -> tuple[dict[str, PartitionFile], list[str]]:
+    """Do step 3. Returns the manifest's new list, and the files of emptied partitions."""
+    partitions = dict(manifest.partitions)
+    emptied = []
+    for side in sorted(contents.changed):
+        name = names.partition_file(*side)
+        tree = contents.sides.get(side)
+        if not tree:
+            if partitions.pop(name, None) is not None or side in contents.floors:
+                emptied.append(name)
+            continue
+        documents = ((place.path, place.leaf) for place in tree.walk())
+        header, parts = encode_partition(manifest.store, *side, lsn, documents)
+        write_file(fs, directory, name, parts)
+        size = sum(len(part) for part in parts)
+        partitions[name] = PartitionFile(*side, lsn, header.documents, size, header.crc32)
+    fs.sync_directory(directory)
+    return partitions, emptied
+
+
+def write_manifest(fs: FileSystem, directory: str, manifest: Manifest) -> None:
+    """Do step 4."""
+    write_file(fs, directory, names.MANIFEST, [encode_manifest(manifest)])
+    fs.sync_directory(directory)
+
+
+def remove_files(fs: FileSystem, directory: str, obsolete: Iterable[str]) -> None:
+    """Do step 5. Files that are gone already are fine."""
+    for name in obsolete:
+        with contextlib.suppress(FileNotFoundError):
+            fs.remove(os.path.join(directory, name))
+    fs.sync_directory(directory)
+
+
+def dirty_sides(files: dict[Side, str], dirty: set[Side]) -> dict[Side, str]:
+    """Return the partition files among those that commits may have changed."""
+    return {side: name for side, name in files.items() if side in dirty}

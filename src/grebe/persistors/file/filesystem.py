@@ -1,0 +1,238 @@
+"""The only module that opens, writes, syncs, renames and removes files.
+
+All else goes through the `FileSystem` interface, so tests can inject a fault or a power failure at
+any operation. Names are whole paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from grebe.errors import StoreLockedError
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+
+class NewFile(Protocol):
+    """A file being written, from its beginning."""
+
+    def write(self, data: bytes) -> None:
+        """Append all of `data`; what was written when it raises is unknown."""
+
+    def sync(self) -> None:
+        """Return when all that was written is on the disk."""
+
+    def close(self) -> None:
+        """Close the file. Closing twice is fine."""
+
+
+class FileSystem(Protocol):
+    """What the file persistor asks of the system. Everything raises OSError."""
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory, and those above it, durably; one that is there is fine."""
+
+    def list_directory(self, path: str) -> list[str]:
+        """Return the names in a directory."""
+
+    def sync_directory(self, path: str) -> None:
+        """Return when the names in a directory are on the disk."""
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of a file."""
+
+    def read_start(self, path: str, size: int) -> bytes:
+        """Return at most the first `size` bytes of a file."""
+
+    def size(self, path: str) -> int:
+        """Return the size of a file in bytes."""
+
+    def create(self, path: str) -> NewFile:
+        """Make a file, empty also if it was there."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, replacing a file that has it."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+
+    def lock(self, path: str, what: str) -> Callable[[], None]:
+        """Take the lock of a file and return what releases it.
+
+        Raises:
+            StoreLockedError: somebody else has it.
+        """
+
+
+class OsNewFile:
+    """A file of the operating system."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: bytes) -> None:
+        """See NewFile."""
+        written = os.write(self._fd, data)
+        if written < len(data):
+            view = memoryview(data)
+            while written < len(data):
+                written += os.write(self._fd, view[written:])
+
+    def sync(self) -> None:
+        """See NewFile."""
+        _sync_data(self._fd)
+
+    def close(self) -> None:
+        """See NewFile."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+if sys.platform == "darwin":  # pragma: no cover - macOS
+    import fcntl
+
+    def _sync_data(fd: int) -> None:
+        # fsync there leaves the data in the drive's cache.
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+elif sys.platform == "win32":  # pragma: no cover - Windows
+
+    def _sync_data(fd: int) -> None:
+        os.fsync(fd)
+
+else:
+
+    def _sync_data(fd: int) -> None:
+        os.fdatasync(fd)
+
+
+class OsFileSystem:
+    """The real file system."""
+
+    def make_directory(self, path: str) -> None:
+        """See FileSystem."""
+        missing = []
+        above = os.path.abspath(path)
+        while not os.path.isdir(above):
+            missing.append(above)
+            above = os.path.dirname(above)
+        for directory in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # made by somebody else just now
+                os.mkdir(directory, DIRECTORY_MODE)
+        for directory in missing:
+            self.sync_directory(os.path.dirname(directory))
+
+    def list_directory(self, path: str) -> list[str]:
+        """See FileSystem."""
+        return sorted(os.listdir(path))
+
+    def sync_directory(self, path: str) -> None:
+        """See FileSystem."""
+        if sys.platform == "win32":  # pragma: no cover - directories cannot be opened there
+            return
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def read(self, path: str) -> bytes:
+        """See FileSystem."""
+        with open(path, "rb") as file:
+            return file.read()
+
+    def read_start(self, path: str, size: int) -> bytes:
+        """See FileSystem."""
+        with open(path, "rb") as file:
+            return file.read(size)
+
+    def size(self, path: str) -> int:
+        """See FileSystem."""
+        return os.stat(path).st_size
+
+    def create(self, path: str) -> NewFile:
+        """See FileSystem."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        return OsNewFile(os.open(path, flags, FILE_MODE))
+
+    def rename(self, source: str, target: str) -> None:
+        """See FileSystem."""
+        os.replace(source, target)
+
+    def remove(self, path: str) -> None:
+        """See FileSystem."""
+        os.remove(path)
+
+    def lock(self, path: str, what: str) -> Callable[[], None]:
+        """See FileSystem."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), FILE_MODE)
+        try:
+            _lock(fd)
+        except (BlockingIOError, PermissionError) as error:
+            holder = _read_pid(fd)
+            os.close(fd)
+            raise StoreLockedError(what, holder) from error
+        except BaseException:  # a file system without locks, for instance
+            os.close(fd)
+            raise
+        # For the message of whoever is refused; the kernel's lock counts, not this.
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        return lambda: os.close(fd)
+
+
+if sys.platform == "win32":  # pragma: no cover - Windows
+    import msvcrt
+
+    def _lock(fd: int) -> None:
+        # Far behind the pid, which others must be able to read.
+        os.lseek(fd, 1 << 30, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        os.lseek(fd, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _lock(fd: int) -> None:
+        # flock, not lockf: that one is lost when any descriptor of the file is closed.
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read_pid(fd: int) -> int | None:
+    """Return the process id in a lock file; None while its holder is just writing it."""
+    try:
+        os.lseek(fd, 0, os.SEEK_SET)
+        return int(os.read(fd, 32))
+    except (OSError, ValueError):
+        return None
+
+
+def write_file(fs: FileSystem, directory: str, name: str, parts: list[bytes]) -> None:
+    """Replace a file so that it is the old or the new one after any crash.
+
+    Durable only when the directory is synced; so several files can share that sync.
+    """
+    temporary = os.path.join(directory, name + ".tmp")
+    file = fs.create(temporary)
+    try:
+        for part in parts:
+            file.write(part)
+        file.sync()
+        file.close()
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()
+        # Not left for the next open: on a full disk its room is needed.
+        with contextlib.suppress(OSError):
+            fs.remove(temporary)
+        raise
+    fs.rename(temporary, os.path.join(directory, name))

@@ -1,0 +1,142 @@
+r"""The manifest: bytes from what must be there and back. Format: docs/file_format.md, "Manifest".
+
+```
+{"grebe":{"format":1,"store":S,"lsn":N,"crc32":H},\n
+"metadata":M,\n
+"partitions":{\n
+FILE:{"partition":P,"encrypted":E,"lsn":L,"documents":D,"size":B,"crc32":C},\n    one line a file
+},\n
+"removed":[FILE,...]}\n
+```
+H is the crc32 of the whole file without `,"crc32":H`. All commits up to N are in the partition
+files; those in `removed` became empty, and are obsolete if they are still there.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from grebe.core import encoding
+from grebe.errors import CorruptDataError
+from grebe.persistors.file.names import MANIFEST
+from grebe.persistors.file.text import from_text, to_text
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFile:
+    """What the manifest says of a partition file."""
+
+    partition: str
+    encrypted: bool
+    lsn: int
+    documents: int
+    size: int
+    """Length of the file in bytes."""
+    crc32: str
+    """Checksum in the file's header, which stands for the whole file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What must be in the directory."""
+
+    store: str
+    lsn: int = 0
+    partitions: dict[str, PartitionFile] = field(default_factory=dict)
+    """By file name."""
+    removed: tuple[str, ...] = ()
+    metadata: bytes | None = None
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the file. O(partitions)."""
+    encode = encoding.encode
+    lines = [
+        b"%b:%b"
+        % (
+            encode(file),
+            encode(
+                {
+                    "partition": to_text(p.partition),
+                    "encrypted": p.encrypted,
+                    "lsn": p.lsn,
+                    "documents": p.documents,
+                    "size": p.size,
+                    "crc32": p.crc32,
+                }
+            ),
+        )
+        for file, p in manifest.partitions.items()
+    ]
+    head = {"format": FORMAT, "store": manifest.store, "lsn": manifest.lsn}
+    start = b'{"grebe":' + encode(head)[:-1]
+    rest = b'},\n"metadata":%b,\n"partitions":{\n%b},\n"removed":%b}\n' % (
+        encode(_metadata_to_json(manifest.metadata)),
+        b",\n".join(lines) + b"\n" if lines else b"",
+        encode(list(manifest.removed)),
+    )
+    return start + b',"crc32":"%08x"' % crc32(start + rest) + rest
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Return the manifest that a file's bytes hold.
+
+    Raises:
+        CorruptDataError: it is damaged, or of a newer format.
+    """
+    at = data.find(b',"crc32":"')
+    end = at + len(b',"crc32":"xxxxxxxx"')
+    found = b',"crc32":"%08x"' % crc32(data[:at] + data[end:])
+    if at < 0 or data[at:end] != found:
+        raise CorruptDataError(f"{MANIFEST}: the checksum does not match", MANIFEST)
+    try:
+        fields = encoding.decode(data)
+        head = fields["grebe"]
+        if head["format"] != FORMAT:
+            raise CorruptDataError(
+                f"{MANIFEST}: format {head['format']} is newer than this version of Grebe reads",
+                MANIFEST,
+            )
+        return Manifest(
+            store=head["store"],
+            lsn=head["lsn"],
+            partitions={
+                file: PartitionFile(
+                    from_text(p["partition"]),
+                    p["encrypted"],
+                    p["lsn"],
+                    p["documents"],
+                    p["size"],
+                    p["crc32"],
+                )
+                for file, p in fields["partitions"].items()
+            },
+            removed=tuple(fields["removed"]),
+            metadata=_metadata_from_json(fields["metadata"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptDataError(f"{MANIFEST} is no manifest of Grebe's", MANIFEST) from error
+
+
+def _metadata_to_json(metadata: bytes | None) -> Any:
+    """Return metadata as something readable: JSON if it is that, otherwise base64 in a list."""
+    if metadata is None:
+        return None
+    try:
+        value = encoding.decode(metadata)
+        if isinstance(value, dict) and encoding.encode(value) == metadata:
+            return value
+    except (ValueError, RecursionError):
+        pass  # some other persistor's user has metadata of his own kind
+    return [base64.b64encode(metadata).decode()]
+
+
+def _metadata_from_json(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    return base64.b64decode(value[0]) if isinstance(value, list) else encoding.encode(value)

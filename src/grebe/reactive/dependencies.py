@@ -1,0 +1,78 @@
+"""Which documents are announced again when others change.
+
+Kept both ways, by path: what a document depends on, and who depends on it. An edge to a document
+that does not exist stays, so that creating it announces its dependents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+
+class Dependencies:
+    """A directed graph of document paths; cycles are fine."""
+
+    __slots__ = ("_forward", "_reverse")
+
+    def __init__(self) -> None:
+        self._forward: dict[str, frozenset[str]] = {}
+        self._reverse: dict[str, dict[str, None]] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether any document depends on another."""
+        return bool(self._forward)
+
+    def set(self, path: str, wanted: frozenset[str]) -> None:
+        """Replace what a document depends on; an empty set forgets it. O(what differs)."""
+        before = self._forward.get(path, frozenset())
+        if before == wanted:
+            return
+        for gone in before - wanted:
+            dependents = self._reverse[gone]
+            del dependents[path]
+            if not dependents:
+                del self._reverse[gone]
+        for added in wanted - before:
+            self._reverse.setdefault(added, {})[path] = None
+        if wanted:
+            self._forward[path] = wanted
+        else:
+            del self._forward[path]
+
+    def of(self, path: str) -> frozenset[str]:
+        """Return the paths that a document depends on."""
+        return self._forward.get(path, frozenset())
+
+    def dependents(self, path: str) -> list[str]:
+        """Return the paths of the documents that depend on one, directly."""
+        return list(self._reverse.get(path, ()))
+
+    def affected(self, changed: Iterable[str]) -> Iterator[str]:
+        """Yield all that depend on changed documents, at any remove; each once, none of `changed`.
+
+        O(documents reached and their edges).
+        """
+        waiting = list(changed)
+        seen = set(waiting)
+        while waiting:
+            for dependent in self._reverse.get(waiting.pop(), ()):
+                if dependent not in seen:
+                    seen.add(dependent)
+                    waiting.append(dependent)
+                    yield dependent
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._forward.clear()
+        self._reverse.clear()
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """Return the graph for inspection: paths by dependent path."""
+        return {path: sorted(wanted) for path, wanted in self._forward.items()}
+
+    def check(self) -> None:
+        """Raise AssertionError if the two directions differ."""
+        edges = {(path, wanted) for path, all_ in self._forward.items() for wanted in all_}
+        back = {(path, wanted) for wanted, all_ in self._reverse.items() for path in all_}
+        assert edges == back, "forward and reverse dependencies differ"
+        assert all(self._forward.values()) and all(self._reverse.values()), "an empty set is kept"

@@ -1,0 +1,185 @@
+"""Live values: what a user gets from observe(), and the subscriptions to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from grebe.errors import StoreClosedError
+from grebe.reactive.change import Change
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+log = logging.getLogger("grebe")
+
+
+class Source(Protocol):
+    """What an observer watches: a live document or a live query."""
+
+    name: str
+    """What is watched, for messages."""
+
+    def value(self) -> Any:
+        """Return the value now, writes that were not broadcast yet included."""
+
+    def detach(self, observer: Observer[Any, Any]) -> None:
+        """Forget an observer."""
+
+
+class Subscription:
+    """A callback's registration. A context manager; `cancel()` may be called twice."""
+
+    __slots__ = ("_callbacks", "_fn")
+
+    def __init__(self, callbacks: list[Subscription], fn: Callable[[Any], object]) -> None:
+        self._callbacks = callbacks
+        self._fn = fn
+        callbacks.append(self)
+
+    def cancel(self) -> None:
+        """End it: the callback is not called any more, not even by a broadcast that runs now."""
+        if self in self._callbacks:
+            self._callbacks.remove(self)
+
+    def __enter__(self) -> Subscription:
+        """Return the subscription."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Cancel it."""
+        self.cancel()
+
+    def __repr__(self) -> str:
+        """Show the callback and whether it is active."""
+        state = "active" if self in self._callbacks else "cancelled"
+        return f"<Subscription of {_name(self._fn)}: {state}>"
+
+
+class Observer(Generic[V, T]):
+    """A live value of a document or query.
+
+    `get()` is always current; subscribers are told at each broadcast that affects it. Close it
+    when done: until then the store keeps it up to date.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_ends",
+        "_for_changes",
+        "_for_values",
+        "_source",
+        "told",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._for_values: list[Subscription] = []
+        self._for_changes: list[Subscription] = []
+        self._ends: list[Callable[[], None]] = []
+        self._closed = False
+        self.told: Any = None
+        """The source's note of what this observer, alone among its observers, was last told."""
+
+    def get(self) -> V:
+        """Return the value now, also before the broadcast.
+
+        Raises:
+            StoreClosedError: the observer or its store is closed.
+        """
+        self._check_open()
+        return self._source.value()  # type: ignore[no-any-return]
+
+    def subscribe(self, fn: Callable[[V], object]) -> Subscription:
+        """Have `fn` called with each new value."""
+        self._check_open()
+        return Subscription(self._for_values, fn)
+
+    def subscribe_changes(self, fn: Callable[[list[Change[T]]], object]) -> Subscription:
+        """Have `fn` called with each list of changes."""
+        self._check_open()
+        return Subscription(self._for_changes, fn)
+
+    def close(self) -> None:
+        """Stop watching; all subscriptions end. Closing twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self._for_values.clear()
+            self._for_changes.clear()
+            self._source.detach(self)
+            for end in self._ends:
+                end()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the observer or its store was closed."""
+        return self._closed
+
+    def on_close(self, fn: Callable[[], None]) -> None:
+        """Have `fn` called when this is closed; for streams."""
+        self._ends.append(fn)
+
+    def deliver(self, changes: list[Change[T]]) -> None:
+        """Tell the subscribers. A failing one is logged and does not stop the others."""
+        for subscription in tuple(self._for_changes):
+            self._call(subscription, self._for_changes, lambda: list(changes), changes)
+        for subscription in tuple(self._for_values):
+            self._call(subscription, self._for_values, self._source.value, changes)
+
+    def _call(
+        self,
+        subscription: Subscription,
+        active: list[Subscription],
+        argument: Callable[[], Any],
+        changes: list[Change[T]],
+    ) -> None:
+        if subscription not in active:  # cancelled by one that was called before
+            return
+        try:
+            subscription._fn(argument())
+        except Exception:
+            paths = ", ".join(change.path for change in changes[:3])
+            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+            log.exception(
+                "subscriber %s of %s failed on a change of %s%s",
+                _name(subscription._fn),
+                self._source.name,
+                paths,
+                more,
+            )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(f"the observer of {self._source.name}")
+
+    def __enter__(self) -> Observer[V, T]:
+        """Return the observer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show what is watched and by how many."""
+        if self._closed:
+            return f"<Observer of {self._source.name}: closed>"
+        count = len(self._for_values) + len(self._for_changes)
+        return f"<Observer of {self._source.name}: {count} subscriptions>"
+
+
+def _name(fn: Callable[..., object]) -> str:
+    return getattr(fn, "__qualname__", repr(fn))

@@ -1,0 +1,175 @@
+"""The engine behind all references: state, lock, reads, observers, options.
+
+Writes are in writing.py. One re-entrant lock guards the tree, the options, the waiting operations
+and the live values; a read of one document takes none, because looking up in a dict is atomic.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from grebe.core.entry import Entry
+from grebe.core.options import UNSET, CollectionOptions, Options
+from grebe.core.tree import Tree
+from grebe.documents.collection import document_at
+from grebe.documents.document import Document
+from grebe.documents.models import PLAIN, Adapter
+from grebe.documents.query import Query
+from grebe.documents.results import Results
+from grebe.documents.snapshot import Snapshot, snapshot_of
+from grebe.errors import EncryptionError, StoreClosedError
+from grebe.persistence.committer import Committer
+from grebe.reactive.broadcast import Broadcast, Scheduler
+from grebe.reactive.observer import Observer
+from grebe.reactive.stream import ChangeStream, ValueStream
+from grebe.store.hydration import Hydration
+from grebe.store.placement import Placement
+
+
+class State:
+    """Everything that a store keeps, and what reading needs."""
+
+    def __init__(self, defaults: CollectionOptions, scheduler: Scheduler | None) -> None:
+        self.lock = threading.RLock()
+        self.tree: Tree[Entry] = Tree()
+        self.options = Options(defaults)
+        self.hydration = Hydration(self.tree)
+        self.placement = Placement(self.tree, self.options, self.hydration.is_loaded)
+        self.broadcasting = Broadcast(self.tree, self.lock, scheduler)
+        self.committer: Committer | None = None
+        """Where writes wait for the disk; None: nothing is persisted."""
+        self.read_only: str | None = None
+        """Name of the store in ReadOnlyError, if it must not be written."""
+        self.closed = False
+        self.order = 0
+        """Insertion number of the last new document."""
+        if defaults.encrypted:
+            _refuse_encryption()
+
+    def check_open(self) -> None:
+        """See Engine."""
+        if self.closed:
+            raise StoreClosedError
+
+    def adapter(self, collection: str) -> Adapter:
+        """See Engine."""
+        return self.options.adapter(collection) or PLAIN
+
+    def entry(self, path: str) -> Entry | None:
+        """Return what is stored at a document path."""
+        self.check_open()
+        return self.tree.get(path)
+
+    def configure(self, collection: str, options: dict[str, Any]) -> None:
+        """See Engine."""
+        if options.get("encrypted") is True:
+            _refuse_encryption()
+        with self.lock:
+            self.check_open()
+            self.options.set(collection, options)
+            if options.get("depends_on", UNSET) is not UNSET:
+                node = self.tree.collections.get(collection)
+                for document_id in list(node.documents) if node is not None else ():
+                    self.rebuild_dependencies(document_at(self, f"{collection}/{document_id}"))
+
+    # --- reading
+
+    def get_all(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
+        """See Engine."""
+        source = query.source
+        with self.lock:
+            self.check_open()
+            node = self.tree.collections.get(source.path)
+            documents = list(node.documents.items()) if node is not None else []
+        adapter = source._adapter()
+        found = []
+        for document_id, entry in documents:
+            view: Snapshot[Any] | None = entry.view
+            if view is None or view._adapter is not adapter:
+                view = snapshot_of(Document(source, document_id), entry, adapter)
+            found.append(view)
+        if query.conditions:
+            found = [snapshot for snapshot in found if query.matches(snapshot)]
+        return Results([found], len(found)) if found else Results()
+
+    # --- dependencies
+
+    def compute_dependencies(
+        self, depends_on: Callable[[Any], Any], snapshot: Snapshot[Any]
+    ) -> frozenset[str]:
+        """Return the paths that the user's function names. Raises TypeError, and what it raises."""
+        found = depends_on(snapshot)
+        wanted: set[str] = set()
+        for doc in () if found is None else found:
+            if doc is None:
+                continue
+            if not isinstance(doc, Document):
+                kind = type(doc).__name__
+                raise TypeError(f"{snapshot.path}: depends_on gave a {kind}, not a document")
+            wanted.add(doc.path)
+        return frozenset(wanted)
+
+    def rebuild_dependencies(self, doc: Document[Any]) -> None:
+        """See Engine."""
+        with self.lock:
+            self.check_open()
+            entry = self.tree.get(doc.path)
+            depends_on = self.options.resolve(doc.parent.path).depends_on
+            wanted: frozenset[str] = frozenset()
+            if entry is not None and depends_on is not None:
+                snapshot = snapshot_of(doc, entry, doc.parent._adapter())
+                wanted = self.compute_dependencies(depends_on, snapshot)
+            self.broadcasting.dependencies.set(doc.path, wanted)
+
+    def dependencies(self, doc: Document[Any]) -> set[Document[Any]]:
+        """See Engine."""
+        with self.lock:
+            self.check_open()
+            return self._references(self.broadcasting.dependencies.of(doc.path))
+
+    def dependents(self, doc: Document[Any]) -> set[Document[Any]]:
+        """See Engine."""
+        with self.lock:
+            self.check_open()
+            return self._references(self.broadcasting.dependencies.dependents(doc.path))
+
+    def _references(self, found: Iterable[str]) -> set[Document[Any]]:
+        return {document_at(self, path) for path in found}
+
+    # --- observing
+
+    def observe_document(self, doc: Document[Any]) -> Observer[Any, Any]:
+        """See Engine."""
+        self.check_open()
+        return self.broadcasting.observe_document(doc)
+
+    def observe_query(self, query: Query[Any]) -> Observer[Any, Any]:
+        """See Engine."""
+        self.check_open()
+        return self.broadcasting.observe_query(query)
+
+    def stream(self, source: Document[Any] | Query[Any], buffer: int | str) -> ValueStream[Any]:
+        """See Engine."""
+        return ValueStream(source.observe(), buffer)
+
+    def stream_changes(self, source: Document[Any] | Query[Any]) -> ChangeStream[Any]:
+        """See Engine."""
+        return ChangeStream(source.observe())
+
+    def check(self) -> None:
+        """Raise AssertionError if an invariant of any part does not hold; for tests."""
+        with self.lock:
+            self.tree.check()
+            self.broadcasting.check()
+            for node in self.tree.collections.values():
+                orders = [entry.order for entry in node.documents.values()]
+                assert orders == sorted(set(orders)), f"{node.path}: not in insertion order"
+
+
+def _refuse_encryption() -> None:
+    raise EncryptionError(
+        "encrypted=True: this version of Grebe cannot encrypt yet; "
+        "keep secrets out of the store, or on an encrypted disk"
+    )

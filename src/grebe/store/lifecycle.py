@@ -1,0 +1,272 @@
+"""Opening, loading, committing and closing: each written once, as a coroutine.
+
+On the desktop the persistor's methods block, so these coroutines never wait: `drive` runs them
+like functions, and `run` does so on another thread for the asynchronous API. Where there are no
+threads (Pyodide) the methods are awaited and `run` awaits the coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from grebe.core import path as paths
+from grebe.core.bulk import garbage_collection_paused
+from grebe.core.operation import Batch, Record
+from grebe.documents.collection import document_at
+from grebe.documents.document import Document
+from grebe.documents.query import Query
+from grebe.errors import GrebeError
+from grebe.persistence.blocking import BlockingCalls
+from grebe.persistence.drivers import AsyncioDriver, Reports, ThreadDriver
+from grebe.persistence.persistor import Persistor
+from grebe.persistence.report import RecoveryReport
+from grebe.persistence.resolver import Resolver
+from grebe.persistors.file.persistor import FilePersistor
+from grebe.reactive.broadcast import Scheduler
+from grebe.reactive.live import HYDRATED, LOUD
+from grebe.store.writing import Writer
+
+R = TypeVar("R")
+log = logging.getLogger("grebe")
+
+HAS_THREADS = sys.platform != "emscripten"
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What a user wants to be told, and on which thread."""
+
+    on_commit: Callable[[Batch], object] | None = None
+    on_error: Callable[[BaseException], object] | None = None
+    on_hydrate: Callable[[list[str] | None], object] | None = None
+    scheduler: Scheduler | None = None
+
+
+def drive(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("this platform has no threads; use the asynchronous call (aopen, aclose...)")
+
+
+class Lifecycle:
+    """The life of one store, from open to closed."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        persistor: Persistor | None,
+        callbacks: Callbacks,
+        *,
+        hydrate: bool | Iterable[Any],
+        commit_interval_s: float,
+        read_only: bool,
+        threads: bool = HAS_THREADS,
+    ) -> None:
+        self._writer = writer
+        self._persistor = persistor
+        self._hydrate_at_open = hydrate
+        self._threads = threads
+        self._calls = BlockingCalls()
+        self._reports = Reports(callbacks.on_commit, callbacks.on_error, callbacks.scheduler)
+        self._on_hydrate = callbacks.on_hydrate
+        self._driver: ThreadDriver | AsyncioDriver | None = None
+        self.recovery = RecoveryReport()
+        self.name = "memory:" if persistor is None else str(persistor)
+        writer.read_only = self.name if read_only else None
+        if persistor is None:
+            writer.hydration.mark_loaded(None)
+            return
+        if threads:
+            self._driver = ThreadDriver(
+                persistor, self._calls, writer.lock, commit_interval_s, self._reports
+            )
+        else:
+            self._driver = AsyncioDriver(persistor, writer.lock, commit_interval_s, self._reports)
+        if not read_only:
+            writer.committer = self._driver.committer
+
+    async def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Run one of the coroutines of this class without blocking the event loop."""
+        if self._threads:
+            return await asyncio.to_thread(drive, coroutine)
+        return await coroutine
+
+    async def open(self) -> None:
+        """Open the persistor and load. Raises PersistenceError, StoreLockedError."""
+        persistor = self._persistor
+        if persistor is None:
+            return
+        try:
+            await self._call(persistor.open)
+            metadata = await self._call(persistor.load_metadata)
+            self._writer.placement.resolver = Resolver.decode(metadata)
+            if isinstance(persistor, FilePersistor):
+                self.recovery = RecoveryReport(
+                    journal_records_replayed=len(persistor.found.commits),
+                    torn_bytes_dropped=persistor.found.torn_bytes,
+                )
+            wanted = self._hydrate_at_open
+            if wanted is True:
+                await self.hydrate(None)
+            elif wanted is not False:
+                await self.hydrate(paths_of(wanted))
+        except BaseException:
+            self._writer.closed = True
+            await self._let_go()
+            raise
+        atexit.register(self._at_exit)
+
+    async def hydrate(self, wanted: list[str] | None) -> None:
+        """Load subtrees, or everything. O(what is loaded)."""
+        writer, persistor = self._writer, self._persistor
+        writer.check_open()
+        if persistor is None or (wanted is not None and not wanted):
+            return
+        with writer.lock:
+            committer = writer.committer
+            waiting = [] if committer is None else [*committer.in_flight, *committer.pending]
+            watch = writer.hydration.begin(waiting)
+        try:
+            with garbage_collection_paused():
+                records = await self._call(persistor.load, wanted)
+                self._merge(records, wanted, watch)
+        finally:
+            with writer.lock:
+                writer.hydration.end(watch)
+        writer.written()
+        if self._on_hydrate is not None:
+            self._reports.call(self._on_hydrate, wanted)
+
+    def _merge(self, records: Iterable[Record], wanted: list[str] | None, watch: list[Any]) -> None:
+        writer = self._writer
+        records = list(records)  # read before the lock is taken: it may take long
+        broadcasting = writer.broadcasting
+        depending: list[Document[Any]] = []
+        with writer.lock:
+            writer.check_open()
+            for collection, document_id, entry in writer.hydration.merge(
+                records, watch, writer.order
+            ):
+                writer.order = entry.order
+                if broadcasting.watched:
+                    broadcasting.mark(collection, document_id, LOUD | HYDRATED)
+                if writer.options.by_path and writer.options.resolve(collection).depends_on:
+                    depending.append(document_at(writer, f"{collection}/{document_id}"))
+            writer.hydration.mark_loaded(wanted)
+            for doc in depending:
+                try:
+                    writer.rebuild_dependencies(doc)
+                except Exception:
+                    log.exception("depends_on of %s failed; it depends on nothing", doc.path)
+
+    async def commit(self) -> None:
+        """Return when everything written before is durable. Raises PersistenceError."""
+        driver = self._driver
+        if driver is not None and self._writer.read_only is None:
+            if isinstance(driver, AsyncioDriver):
+                await driver.acommit()
+            else:
+                driver.commit()
+
+    async def checkpoint(self) -> None:
+        """Commit, and have the persistor put the data in its lasting form."""
+        await self.commit()
+        checkpoint = getattr(self._persistor, "checkpoint", None)
+        if checkpoint is not None and self._writer.read_only is None:
+            await self._call(checkpoint)
+
+    async def close(self) -> None:
+        """Commit, checkpoint, let go. If the commit fails the store stays open."""
+        writer = self._writer
+        with writer.lock:
+            if writer.closed:
+                return
+        await self.commit()
+        with writer.lock:
+            writer.closed = True
+        # What was written between the commit and now, by another thread.
+        try:
+            await self.commit()
+            await self.checkpoint()
+        finally:
+            await self._let_go()
+            atexit.unregister(self._at_exit)
+            for observer in writer.broadcasting.observers():
+                observer.close()
+
+    async def clear(self, broadcast: bool) -> None:
+        """Delete everything, in memory and on disk."""
+        self._writer.clear(broadcast)
+        await self.commit()
+
+    def batch_ended(self) -> None:
+        """Wake those who wait for the end of a batch. The store's lock is held."""
+        if self._driver is not None:
+            self._driver.changed()
+
+    def inspect(self) -> dict[str, Any]:
+        """Return the state of commits, for debugging."""
+        committer = self._writer.committer
+        if committer is None:
+            return {"persistor": self.name, "waiting": 0, "failures": 0}
+        return {
+            "persistor": self.name,
+            "waiting": len(committer.pending) + len(committer.in_flight),
+            "failures": committer.failures,
+            "written": committer.written,
+            "durable": committer.durable,
+        }
+
+    async def _let_go(self) -> None:
+        if self._driver is not None:
+            self._driver.stop()
+        if self._persistor is not None:
+            await self._call(self._persistor.close)
+        self._calls.close()
+
+    async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        if self._threads:
+            return self._calls.call(method, *arguments)
+        result = method(*arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    def _at_exit(self) -> None:
+        """Commit at the interpreter's exit what a store that was not closed still has."""
+        try:
+            drive(self.close())
+        except (GrebeError, RuntimeError):
+            log.exception("%s could not be closed at exit", self.name)
+
+
+def paths_of(wanted: Iterable[Any]) -> list[str]:
+    """Return the paths of references, queries' collections, or paths.
+
+    Raises:
+        InvalidPathError: a path is malformed.
+        TypeError: an item is none of these.
+    """
+    if isinstance(wanted, str):
+        raise TypeError(f"give a list of paths, not a str; write [{wanted!r}]")
+    found = []
+    for item in wanted:
+        if isinstance(item, Query):
+            found.append(item.source.path)
+        elif isinstance(item, Document):
+            found.append(item.path)
+        elif isinstance(item, str):
+            found.append(paths.check_path(item))
+        else:
+            kind = type(item).__name__
+            raise TypeError(f"give paths or references to load, not {kind}")
+    return found

@@ -1,0 +1,157 @@
+"""Which partition a document goes to, and what has to move when that changes.
+
+A collection is settled when all documents directly in it are known to be where its options say;
+its node then holds the very `ResolvedOptions` object, which changes identity with any option (and
+the partition, where that is inherited from a document). So a write to a settled collection costs
+a comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from grebe.core import path as paths
+from grebe.core.entry import Entry
+from grebe.core.operation import Move
+from grebe.core.options import Options, ResolvedOptions
+from grebe.core.tree import CollectionNode, Place, Tree
+from grebe.persistence.resolver import Resolver
+
+
+class Placement:
+    """Decides on partitions and keeps entries and resolver in step. The store's lock is held."""
+
+    def __init__(
+        self, tree: Tree[Entry], options: Options, is_loaded: Callable[[str], bool]
+    ) -> None:
+        self._tree = tree
+        self._options = options
+        self._is_loaded = is_loaded
+        self.resolver = Resolver()
+
+    def compute(self, resolved: ResolvedOptions, snapshot: Callable[[], Any], path: str) -> str:
+        """Return the partition that a document wants; calls the user's function if there is one.
+
+        Raises:
+            TypeError: that function did not return a str.
+        """
+        if resolved.partition_by is not None:
+            wanted = resolved.partition_by(snapshot())
+            if not isinstance(wanted, str):
+                kind = type(wanted).__name__
+                raise TypeError(f"{path}: the partition function returned a {kind}, not a str")
+            return wanted
+        return self.inherited(resolved)
+
+    def inherited(self, resolved: ResolvedOptions) -> str:
+        """Return the partition of a collection without a function of its own."""
+        if resolved.partition_above is not None:
+            above = self._tree.get(resolved.partition_above)
+            if above is not None:
+                return above.partition
+        return resolved.partition
+
+    def settle(
+        self, resolved: ResolvedOptions, collection: str, document_id: str, wanted: str
+    ) -> list[Move]:
+        """Move what is in another partition than it should be, and return how.
+
+        Called before a document is put into `wanted`: it alone moves if its partition is computed,
+        otherwise its whole collection, in either case with all that inherits.
+        """
+        node = self._tree.collections.get(collection)
+        if resolved.partition_by is not None:
+            scope = f"{collection}/{document_id}"
+            sources = self._sources_of_document(node, collection, document_id)
+        else:
+            scope = collection
+            sources = self._sources_of_collection(node, collection)
+        moves: list[Move] = []
+        for source in sorted(sources - {wanted}):
+            moves += self._move(scope, source, wanted)
+        self.resolver.add(collection, wanted)
+        return moves
+
+    def is_settled(
+        self, node: CollectionNode[Entry] | None, resolved: ResolvedOptions, wanted: str
+    ) -> bool:
+        """Tell whether a document of the collection can be put into `wanted` without more ado."""
+        return node is not None and (node.settled is resolved or node.settled == (resolved, wanted))
+
+    def note_settled(
+        self, node: CollectionNode[Entry], resolved: ResolvedOptions, wanted: str
+    ) -> None:
+        """Remember that a collection is settled, if one partition is for all its documents."""
+        if resolved.partition_by is None:
+            node.settled = resolved if resolved.partition_above is None else (resolved, wanted)
+
+    def _sources_of_document(
+        self, node: CollectionNode[Entry] | None, collection: str, document_id: str
+    ) -> set[str]:
+        entry = None if node is None else node.documents.get(document_id)
+        if entry is not None:
+            return {entry.partition}
+        path = f"{collection}/{document_id}"
+        if not self._is_loaded(path):
+            return self.resolver.candidates(path)
+        return {place.leaf.partition for place in self._inheriting(path)}
+
+    def _sources_of_collection(
+        self, node: CollectionNode[Entry] | None, collection: str
+    ) -> set[str]:
+        if not self._is_loaded(collection):
+            return set(self.resolver.of(collection))
+        return set() if node is None else {entry.partition for entry in node.documents.values()}
+
+    def _move(self, scope: str, source: str, target: str) -> list[Move]:
+        """Move a scope in memory and return the operations that do the same on disk."""
+        for place in list(self._inheriting(scope)):
+            if place.leaf.partition == source:
+                place.leaf.partition = target
+                self.resolver.add(place.collection, target)
+                node = self._tree.collections[place.collection]
+                if place.collection != scope:
+                    node.settled = None
+        if not self._is_loaded(scope):
+            self._note_unseen(scope, source, target)
+        return [Move(scope, source, target), *self._moves_back(scope, source, target)]
+
+    def _note_unseen(self, scope: str, source: str, target: str) -> None:
+        """Note where documents that are not loaded may move to."""
+        collection = paths.split(scope)[0] if paths.is_document(scope) else scope
+        names = paths.names(collection)
+        for known, partitions in self.resolver.as_dict().items():
+            if paths.is_under(known, names) and source in partitions:
+                self.resolver.add_names(known, target)
+
+    def _inheriting(self, scope: str) -> Iterator[Place[Entry]]:
+        """Yield the documents of a scope, without those of collections with a partition option."""
+        own = [
+            path
+            for path, options in self._options.by_path.items()
+            if options.partition is not None and path != scope and paths.is_under(path, scope)
+        ]
+        for place in self._tree.walk(scope):
+            if not own or not any(paths.is_under(place.collection, path) for path in own):
+                yield place
+
+    def _moves_back(self, scope: str, source: str, target: str) -> list[Move]:
+        """Return what brings back documents that a move takes along though they do not inherit.
+
+        A persistor moves all that lies in the source partition under the scope; what a
+        subcollection with its own option keeps there is known here only.
+        """
+        back = []
+        for path, options in self._options.by_path.items():
+            if options.partition is None or path == scope or not paths.is_under(path, scope):
+                continue
+            if options.partition == source:
+                back.append(Move(path, target, source))
+            else:
+                back += [
+                    Move(place.path, target, source)
+                    for place in self._tree.walk(path)
+                    if place.leaf.partition == source
+                ]
+        return back

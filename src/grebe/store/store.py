@@ -1,0 +1,328 @@
+"""Store: what a user opens. Thin: state and writes are in the engine, the rest in Lifecycle."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+from grebe.core import path as paths
+from grebe.core.options import CollectionOptions, PartitionOption, Unset
+from grebe.documents.collection import Collection, document_at, make_collection
+from grebe.documents.document import Document
+from grebe.documents.transaction import Transaction
+from grebe.errors import ConflictError
+from grebe.persistence.persistor import Persistor
+from grebe.persistence.report import PartitionInfo, RecoveryReport
+from grebe.reactive.broadcast import Scheduler
+from grebe.store.lifecycle import Callbacks, Lifecycle, drive, paths_of
+from grebe.store.writing import Writer
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class _Engine(Writer):
+    """The engine of a store, wired to its life."""
+
+    def __init__(self, defaults: CollectionOptions, scheduler: Scheduler | None) -> None:
+        super().__init__(defaults, scheduler)
+        self.lifecycle: Lifecycle | None = None
+
+    def load_for_writing(self, path: str) -> None:
+        if self.lifecycle is not None:
+            drive(self.lifecycle.hydrate([path]))
+
+    def batch_ended(self) -> None:
+        if self.lifecycle is not None:
+            self.lifecycle.batch_ended()
+
+
+class Store:
+    """Documents in collections, in memory, watched and kept on disk. Made by `grebe.open`.
+
+    Every method may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        persistor: Persistor | None,
+        defaults: CollectionOptions,
+        scheduler: Scheduler | None,
+        callbacks: Callbacks,
+        **settings: Any,
+    ) -> None:
+        self._engine = _Engine(defaults, scheduler)
+        self._lifecycle = Lifecycle(self._engine, persistor, callbacks, **settings)
+        self._engine.lifecycle = self._lifecycle
+
+    # --- references
+
+    @overload
+    def collection(self, path: str, *, model: type[M], **options: Any) -> Collection[M]: ...
+    @overload
+    def collection(
+        self,
+        path: str,
+        *,
+        from_json: Callable[[Any], M],
+        to_json: Callable[[M], Any],
+        **options: Any,
+    ) -> Collection[M]: ...
+    @overload
+    def collection(
+        self,
+        path: str,
+        *,
+        model: None = ...,
+        partition: PartitionOption | Unset | None = ...,
+        encrypted: bool | Unset | None = ...,
+        persist: bool | Unset | None = ...,
+        depends_on: Callable[[Any], Any] | Unset | None = ...,
+        indexes: Sequence[str] | Unset | None = ...,
+    ) -> Collection[Any]: ...
+    def collection(self, path: str, **options: Any) -> Collection[Any]:
+        """Return a reference to a collection; options given are remembered for its path.
+
+        Each option that is given replaces that option from then on; None takes it back.
+
+        Args:
+            path: a name, or a whole path such as `users/1/friends`.
+            **options: `model` (type of the documents) or `from_json` and `to_json`;
+                `partition` (a name, or a function of a snapshot), `encrypted` and `persist`,
+                which subcollections inherit; `depends_on` (a function of a snapshot that gives
+                documents); `indexes` (names of fields).
+
+        Raises:
+            InvalidPathError: the path is malformed or that of a document.
+            TypeError: an option is of the wrong type.
+        """
+        self._engine.check_open()
+        return make_collection(self._engine, paths.check_collection_path(path), **options)
+
+    def doc(self, path: str) -> Document[Any]:
+        """Return a reference to a document; a single segment is in the collection `root`.
+
+        Raises:
+            InvalidPathError: the path is malformed or that of a collection.
+        """
+        self._engine.check_open()
+        return document_at(self._engine, paths.check_document_path(path))
+
+    def collections(self) -> list[Collection[Any]]:
+        """Return the top-level collections that hold something."""
+        self._engine.check_open()
+        return [Collection(self._engine, name) for name in self._engine.tree.children(None)]
+
+    # --- transactions and broadcasts
+
+    def transaction(self) -> Transaction:
+        """Return a transaction, for `with` or `async with`.
+
+        >>> import grebe
+        >>> store = grebe.open()
+        >>> a, b = store.doc("accounts/a"), store.doc("accounts/b")
+        >>> _ = a.set({"sum": 100}), b.set({"sum": 0})
+        >>> with store.transaction() as tx:
+        ...     _ = tx.update(a, sum=tx.get(a).data["sum"] - 10)
+        ...     _ = tx.update(b, sum=tx.get(b).data["sum"] + 10)
+        >>> a.get().data["sum"], b.get().data["sum"]
+        (90, 10)
+        """
+        return Transaction(self._engine)
+
+    def run_transaction(self, fn: Callable[[Transaction], R], attempts: int = 5) -> R:
+        """Call `fn(tx)` in a transaction, again if it conflicts, and return its result.
+
+        Raises:
+            ConflictError: it conflicted `attempts` times.
+        """
+        for left in range(_check_attempts(attempts), 0, -1):
+            try:
+                with self.transaction() as tx:
+                    result = fn(tx)
+                return result
+            except ConflictError:
+                if left == 1:
+                    raise
+        raise AssertionError
+
+    async def arun_transaction(
+        self, fn: Callable[[Transaction], Awaitable[R]], attempts: int = 5
+    ) -> R:
+        """Do as `run_transaction`, for an `async def fn(tx)`."""
+        for left in range(_check_attempts(attempts), 0, -1):
+            try:
+                async with self.transaction() as tx:
+                    result = await fn(tx)
+                return result
+            except ConflictError:
+                if left == 1:
+                    raise
+        raise AssertionError
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Return a context in which writes are grouped: one broadcast and one commit at its end.
+
+        No isolation and no rollback: writes are visible at once, and stay after an exception.
+        """
+        return self._engine.batch()
+
+    def broadcast(self) -> None:
+        """Deliver now what observers have not been told yet."""
+        self._engine.check_open()
+        self._engine.broadcasting.deliver(wait=True)
+
+    # --- the disk
+
+    def hydrate(self, *refs_or_paths: Any) -> None:
+        """Load subtrees given by references or paths, or everything; blocks while reading.
+
+        What is in memory, or was deleted there, is never overwritten.
+        """
+        drive(self._lifecycle.hydrate(paths_of(refs_or_paths) if refs_or_paths else None))
+
+    async def ahydrate(self, *refs_or_paths: Any) -> None:
+        """Do as `hydrate`, without blocking the event loop."""
+        wanted = paths_of(refs_or_paths) if refs_or_paths else None
+        await self._lifecycle.run(self._lifecycle.hydrate(wanted))
+
+    def commit(self) -> None:
+        """Return when every write made before is on disk.
+
+        Raises:
+            PersistenceError: it could not be written; it is kept and tried again.
+            RuntimeError: called inside one's own batch.
+        """
+        self._engine.check_open()
+        self._engine.check_outside_batch("commit()", blocking=True)
+        drive(self._lifecycle.commit())
+
+    async def acommit(self) -> None:
+        """Do as `commit`, without blocking the event loop."""
+        self._engine.check_open()
+        self._engine.check_outside_batch("acommit()", blocking=False)
+        await self._lifecycle.run(self._lifecycle.commit())
+
+    def checkpoint(self) -> None:
+        """Commit, then fold the journal into the partition files. Raises PersistenceError."""
+        self._engine.check_open()
+        self._engine.check_outside_batch("checkpoint()", blocking=True)
+        drive(self._lifecycle.checkpoint())
+
+    async def acheckpoint(self) -> None:
+        """Do as `checkpoint`, without blocking the event loop."""
+        self._engine.check_open()
+        self._engine.check_outside_batch("acheckpoint()", blocking=False)
+        await self._lifecycle.run(self._lifecycle.checkpoint())
+
+    def clear(self, *, broadcast: bool = True) -> None:
+        """Delete everything, in memory and on disk; durable on return."""
+        self._engine.check_outside_batch("clear()", blocking=True)
+        drive(self._lifecycle.clear(broadcast))
+
+    async def aclear(self, *, broadcast: bool = True) -> None:
+        """Do as `clear`, without blocking the event loop."""
+        self._engine.check_outside_batch("aclear()", blocking=False)
+        await self._lifecycle.run(self._lifecycle.clear(broadcast))
+
+    def close(self) -> None:
+        """Commit what is pending, checkpoint, release the lock. Closing twice is fine.
+
+        Raises:
+            PersistenceError: the commit failed; the store stays open and keeps the data.
+        """
+        if not self._engine.closed:
+            self._engine.check_outside_batch("close()", blocking=True)
+            drive(self._lifecycle.close())
+
+    async def aclose(self) -> None:
+        """Do as `close`, without blocking the event loop."""
+        if not self._engine.closed:
+            self._engine.check_outside_batch("aclose()", blocking=False)
+            await self._lifecycle.run(self._lifecycle.close())
+
+    # --- looking inside
+
+    @property
+    def recovery(self) -> RecoveryReport:
+        """What opening found."""
+        return self._lifecycle.recovery
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._engine.closed
+
+    def partitions(self) -> dict[str, PartitionInfo]:
+        """Return the partitions of the documents that are loaded. O(documents)."""
+        counts: dict[str, list[int]] = {}
+        with self._engine.lock:
+            self._engine.check_open()
+            for place in self._engine.tree.walk():
+                entry = place.leaf
+                count = counts.setdefault(entry.partition, [0, 0, 0])
+                count[0] += 1
+                count[1] += entry.encrypted
+                count[2] += len(entry.value)
+        return {name: PartitionInfo(*count) for name, count in sorted(counts.items())}
+
+    def inspect(self) -> dict[str, Any]:
+        """Return the data tree, pending events, dependencies, partitions and commit state.
+
+        For debugging; the documents are plain values. O(documents).
+        """
+        engine = self._engine
+        with engine.lock:
+            engine.check_open()
+            plain = engine.adapter("")
+            return {
+                "documents": {
+                    place.path: plain.decode(place.leaf.value, place.path)
+                    for place in engine.tree.walk()
+                },
+                "pending": engine.broadcasting.pending(),
+                "dependencies": engine.broadcasting.dependencies.as_dict(),
+                "observers": [repr(o) for o in engine.broadcasting.observers()],
+                "partitions": self.partitions(),
+                "commit": self._lifecycle.inspect(),
+            }
+
+    def __enter__(self) -> Store:
+        """Return the store."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    async def __aenter__(self) -> Store:
+        """Return the store."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        """Show where the data is, and how many documents are loaded."""
+        if self._engine.closed:
+            return f"<Store {self._lifecycle.name}: closed>"
+        return f"<Store {self._lifecycle.name}: {len(self._engine.tree)} documents>"
+
+
+def _check_attempts(attempts: int) -> int:
+    if attempts < 1:
+        raise ValueError(f"attempts= is at least 1, not {attempts}")
+    return attempts

@@ -1,0 +1,448 @@
+"""Writes: checked first, then applied to memory, handed to the committer and marked for observers.
+
+Order within a write: everything that can fail (encoding, the user's functions) comes before the
+first change, so a write that raises has changed nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from grebe.core import encoding
+from grebe.core import path as paths
+from grebe.core.bulk import garbage_collection_paused
+from grebe.core.entry import Entry
+from grebe.core.ids import random_id
+from grebe.core.operation import Clear, Delete, Put
+from grebe.core.options import ResolvedOptions
+from grebe.core.tree import CollectionNode, Place
+from grebe.documents.collection import Collection
+from grebe.documents.document import Document
+from grebe.documents.engine import Existence
+from grebe.documents.results import LazySnapshots
+from grebe.documents.snapshot import Snapshot, snapshot_of
+from grebe.documents.transaction import Transaction
+from grebe.errors import ConflictError, DocumentExistsError, DocumentNotFoundError, ReadOnlyError
+from grebe.reactive.live import LOUD, TOUCHED
+from grebe.store.engine import State
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+class Computed(NamedTuple):
+    """What the user's functions say of a value to be written."""
+
+    partition: str
+    dependencies: frozenset[str] | None
+    """None: the collection has no `depends_on`."""
+
+
+class Writer(State):
+    """The writing half of the engine."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._batches: list[tuple[int, object]] = []
+        """Thread and task of each open batch."""
+
+    # --- one document
+
+    def put(
+        self, doc: Document[Any], data: Any, existence: Existence, broadcast: bool, persist: bool
+    ) -> Snapshot[Any]:
+        """See Engine."""
+        adapter = doc.parent._adapter()
+        value = adapter.encode(data, doc.path)
+        with self.lock:
+            self.check_writable()
+            node = self.tree.collections.get(doc.parent.path)
+            if existence is not Existence.ANY:
+                exists = node is not None and doc.id in node.documents
+                if exists and existence is Existence.MISSING:
+                    raise DocumentExistsError(doc.path)
+                if not exists and existence is Existence.PRESENT:
+                    raise DocumentNotFoundError(doc.path)
+            entry = self._store(doc, value, None, broadcast, persist)
+        self.written()
+        return snapshot_of(doc, entry, adapter)
+
+    def rewrite(
+        self, doc: Document[Any], change: Callable[[Entry], Any], broadcast: bool, persist: bool
+    ) -> Snapshot[Any]:
+        """See Engine."""
+        adapter = doc.parent._adapter()
+        with self.lock:
+            self.check_writable()
+            entry = self.tree.get(doc.path)
+            if entry is None:
+                raise DocumentNotFoundError(doc.path)
+            value = adapter.encode(change(entry), doc.path)
+            if self.tree.get(doc.path) is None:
+                raise DocumentNotFoundError(doc.path)
+            entry = self._store(doc, value, None, broadcast, persist)
+        self.written()
+        return snapshot_of(doc, entry, adapter)
+
+    def touch(self, doc: Document[Any]) -> None:
+        """See Engine."""
+        with self.lock:
+            self.check_open()
+            if self.broadcasting.watched and self.tree.get(doc.path) is not None:
+                self.broadcasting.mark(doc.parent.path, doc.id, LOUD | TOUCHED)
+        self.written()
+
+    # --- many documents
+
+    def create_many(
+        self, collection: Collection[Any], items: Any, broadcast: bool, persist: bool
+    ) -> Sequence[Snapshot[Any]]:
+        """See Engine."""
+        encode = collection._adapter().encode
+        prefix = collection.path + "/"
+        with garbage_collection_paused():
+            values = {
+                document_id: encode(data, prefix + document_id)
+                for document_id, data in _with_ids(items)
+            }
+            with self.lock:
+                self.check_writable()
+                node = self.tree.collections.get(collection.path)
+                if node is not None:
+                    for document_id in values:
+                        if document_id in node.documents:
+                            raise DocumentExistsError(prefix + document_id)
+                entries = self._create_all(collection, values, broadcast, persist)
+        self.written()
+        ids = list(values)
+
+        def make(index: int) -> Snapshot[Any]:
+            doc = Document(collection, ids[index])
+            return snapshot_of(doc, entries[index], collection._adapter())
+
+        return LazySnapshots(ids, make)
+
+    def _create_all(
+        self, collection: Collection[Any], values: dict[str, bytes], broadcast: bool, persist: bool
+    ) -> list[Entry]:
+        """Store documents of which none exists. Plain collections take a short way."""
+        if not values:
+            return []
+        resolved = self.options.resolve(collection.path)
+        if resolved.partition_by is not None or resolved.depends_on is not None:
+            docs = [Document(collection, document_id) for document_id in values]
+            computed = [self._compute(resolved, d, values[d.id]) for d in docs]
+            return [
+                self._store(d, values[d.id], c, broadcast, persist)
+                for d, c in zip(docs, computed, strict=True)
+            ]
+        # The first document settles the collection; the others need not ask any more.
+        first_id, first_value = next(iter(values.items()))
+        entries = [
+            self._store(Document(collection, first_id), first_value, None, broadcast, persist)
+        ]
+        path, partition = collection.path, entries[0].partition
+        documents = self.tree.collections[path].documents
+        saved = persist and resolved.persist
+        order = self.order
+        for document_id, value in values.items():
+            if document_id != first_id:
+                order += 1
+                documents[document_id] = entry = Entry(value, order, partition, False, saved)
+                entries.append(entry)
+        self.order = order
+        if self.committer is not None and saved:
+            put = self.committer.pending.put
+            prefix = path + "/"
+            for document_id, value in values.items():
+                put(Put(prefix + document_id, value, partition))
+            self.committer.wrote()
+        if self.broadcasting.watched:
+            for document_id in values:
+                self.broadcasting.mark(path, document_id, LOUD if broadcast else 0)
+        return entries
+
+    def replace_all(
+        self,
+        collection: Collection[Any],
+        data: Mapping[str, Any] | Iterable[Snapshot[Any]],
+        broadcast: bool,
+        persist: bool,
+    ) -> None:
+        """See Engine."""
+        encode = collection._adapter().encode
+        prefix = collection.path + "/"
+        if isinstance(data, Mapping):
+            items = ((paths.check_segment(key), value) for key, value in data.items())
+        else:
+            items = ((snapshot.id, snapshot.data) for snapshot in data)
+        values = {document_id: encode(item, prefix + document_id) for document_id, item in items}
+        if not self.hydration.is_loaded(collection.path):
+            self.load_for_writing(collection.path)
+        with self.lock:
+            self.check_writable()
+            resolved = self.options.resolve(collection.path)
+            docs = [Document(collection, document_id) for document_id in values]
+            computed = [self._compute(resolved, d, values[d.id]) for d in docs]
+            node = self.tree.collections.get(collection.path)
+            present = list(node.documents) if node is not None else []
+            for document_id in present:
+                if document_id not in values:
+                    self._remove(prefix + document_id, broadcast, persist)
+            for doc, found in zip(docs, computed, strict=True):
+                self._store(doc, values[doc.id], found, broadcast, persist)
+        self.written()
+
+    def load_for_writing(self, path: str) -> None:
+        """Load a subtree that a write has to know; the store overrides this."""
+
+    def delete(self, path: str, broadcast: bool, persist: bool) -> None:
+        """See Engine."""
+        with self.lock:
+            self.check_writable()
+            self._remove(path, broadcast, persist)
+        self.written()
+
+    def clear(self, broadcast: bool) -> None:
+        """Delete everything, in memory and on disk."""
+        with self.lock:
+            self.check_writable()
+            for place in self.tree.walk():
+                if self.broadcasting.watched:
+                    self.broadcasting.mark(place.collection, place.id, LOUD if broadcast else 0)
+            self.tree.clear()
+            self.broadcasting.dependencies.clear()
+            self.hydration.note(Clear())
+            self.hydration.mark_loaded(None)
+            if self.committer is not None:
+                self.committer.pending.clear()
+                self.placement.resolver.clear()
+                self._save_resolver()
+                self.committer.wrote()
+        self.written()
+
+    # --- transactions and batches
+
+    def apply(self, transaction: Transaction) -> None:
+        """Apply a transaction's writes as one unit. Raises ConflictError."""
+        with self.lock:
+            self.check_writable()
+            for path, seen in transaction.seen.items():
+                if self.tree.get(path) is not seen:
+                    raise ConflictError(path)
+            computed = {
+                path: self._compute(self.options.resolve(doc.parent.path), doc, value)
+                for path, (doc, value) in transaction.writes.items()
+            }
+            for path, is_deletion in transaction.order:
+                if is_deletion:
+                    self._remove(path, True, True)
+                else:
+                    doc, value = transaction.writes[path]
+                    self._store(doc, value, computed[path], True, True)
+        self.written()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Hold back broadcasts and commits until the block ends, also by an exception."""
+        me = (threading.get_ident(), _current_task())
+        with self.lock:
+            self.check_open()
+            self._batches.append(me)
+            if self.committer is not None:
+                self.committer.open_batches += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._batches.remove(me)
+                if self.committer is not None:
+                    self.committer.open_batches -= 1
+                self.batch_ended()
+        self.written()
+
+    def batch_ended(self) -> None:
+        """Let those go on who wait for the end of a batch; the store overrides this."""
+
+    def check_outside_batch(self, what: str, *, blocking: bool) -> None:
+        """Raise RuntimeError if the caller would wait for the end of its own batch."""
+        thread, task = threading.get_ident(), _current_task()
+        with self.lock:
+            for batch_thread, batch_task in self._batches:
+                own = batch_task is task if task is not None else batch_thread == thread
+                if own or (blocking and batch_thread == thread):
+                    raise RuntimeError(f"{what} inside a batch would split it; call it behind")
+
+    # --- how
+
+    def check_writable(self) -> None:
+        """Raise if the store is closed or read-only."""
+        self.check_open()
+        if self.read_only is not None:
+            raise ReadOnlyError(self.read_only)
+
+    def written(self) -> None:
+        """Have marks delivered, unless a batch is open. Called without the lock."""
+        if not self._batches:
+            self.broadcasting.request()
+
+    def _compute(self, resolved: ResolvedOptions, doc: Document[Any], value: bytes) -> Computed:
+        """Ask the user's functions about a value; nothing has been changed yet."""
+        adapter = doc.parent._adapter()
+
+        def snapshot() -> Snapshot[Any]:
+            return Snapshot(doc, value, adapter)
+
+        partition = self.placement.compute(resolved, snapshot, doc.path)
+        if resolved.depends_on is None:
+            return Computed(partition, None)
+        wanted = self.compute_dependencies(resolved.depends_on, snapshot())
+        return Computed(partition, wanted)
+
+    def _store(
+        self,
+        doc: Document[Any],
+        value: bytes,
+        computed: Computed | None,
+        broadcast: bool,
+        persist: bool,
+    ) -> Entry:
+        """Put a checked value in its place. The lock is held."""
+        collection, document_id = doc.parent.path, doc.id
+        resolved = self.options.resolve(collection)
+        node = self.tree.collections.get(collection)
+        old = None if node is None else node.documents.get(document_id)
+        persist = persist and resolved.persist
+        wanted_dependencies: frozenset[str] | None = None
+        if (
+            node is not None
+            and node.settled is resolved
+            and resolved.depends_on is None
+            and (old is None or old.value != value)
+        ):
+            partition = resolved.partition
+        else:
+            found = computed or self._compute(resolved, doc, value)
+            partition, wanted_dependencies = found
+            if computed is not None and resolved.partition_above is not None:
+                # The document above may have been written since, in the same transaction.
+                partition = self.placement.inherited(resolved)
+            moved = persist and self._settle(node, resolved, collection, document_id, partition)
+            if old is not None and _same(old, value):
+                if persist and not old.saved:
+                    old.saved = True
+                    self._give(Put(doc.path, old.value, partition))
+                elif moved and self.committer is not None:
+                    self.committer.wrote()
+                return old
+        if node is None or not node.documents:
+            node = self.tree.ensure(collection)
+        if old is None:
+            self.order += 1
+            entry = Entry(value, self.order, partition, False, persist)
+        else:
+            entry = Entry(value, old.order, partition, False, persist)
+        node.documents[document_id] = entry
+        if persist:
+            if resolved.partition_by is None and node.settled is not resolved:
+                self.placement.note_settled(node, resolved, partition)
+            self._give(Put(doc.path, value, partition))
+        if wanted_dependencies is not None:
+            self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
+        if self.broadcasting.watched:
+            self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
+        return entry
+
+    def _settle(
+        self,
+        node: CollectionNode[Entry] | None,
+        resolved: ResolvedOptions,
+        collection: str,
+        document_id: str,
+        partition: str,
+    ) -> bool:
+        """Move what is elsewhere than it should be; tell whether anything was."""
+        if self.placement.is_settled(node, resolved, partition):
+            return False
+        moves = self.placement.settle(resolved, collection, document_id, partition)
+        if node is not None:
+            self.placement.note_settled(node, resolved, partition)
+        if self.committer is not None:
+            for move in moves:
+                self.hydration.note(move)
+                self.committer.pending.move(move)
+            self._save_resolver()
+        return bool(moves)
+
+    def _save_resolver(self) -> None:
+        resolver = self.placement.resolver
+        if resolver.changed and self.committer is not None:
+            resolver.changed = False
+            self.committer.set_metadata(resolver.encode())
+
+    def _give(self, operation: Put) -> None:
+        """Hand a put to the committer."""
+        committer = self.committer
+        if committer is not None:
+            committer.pending.put(operation)
+            committer.wrote()
+
+    def _remove(self, path: str, broadcast: bool, persist: bool) -> None:
+        """Delete a document or collection with all below it. The lock is held."""
+        is_document = paths.is_document(path)
+        has_subtree = not is_document or self.tree.has_subtree(*paths.split(path))
+        removed = self.tree.remove(path)
+        self._forget(removed, broadcast, persist)
+        collection = paths.split(path)[0] if is_document else path
+        loaded = self.hydration.is_loaded(path)
+        if not self.options.resolve(collection).persist and loaded:
+            persist = persist and any(place.leaf.saved for place in removed)
+        if not removed and loaded and not self.hydration.hides_anything:
+            return
+        recursive = has_subtree or not loaded or self.hydration.hides_anything
+        operation = Delete(path, recursive)
+        self.hydration.note(operation, in_memory_only=not persist)
+        if persist and self.committer is not None:
+            self.committer.pending.delete(operation)
+            self.committer.wrote()
+
+    def _forget(self, removed: list[Place[Entry]], broadcast: bool, persist: bool) -> None:
+        """Drop what waits for or depends on removed documents, and mark them for observers."""
+        dependencies = self.broadcasting.dependencies
+        watched = self.broadcasting.watched
+        for place in removed:
+            if self.committer is not None and persist:
+                self.committer.pending.forget(place.path)
+            if dependencies:
+                dependencies.set(place.path, _NOBODY)
+            if watched:
+                self.broadcasting.mark(place.collection, place.id, LOUD if broadcast else 0)
+
+
+def _same(old: Entry, value: bytes) -> bool:
+    """Tell whether a value is the JSON that is stored already."""
+    if old.value == value:
+        return True
+    # Two texts by the same encoder can only be of one value if they are equally long.
+    if old.canonical and len(old.value) != len(value):
+        return False
+    return encoding.same_json(old.value, value)
+
+
+def _with_ids(items: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(items, Mapping):
+        return ((paths.check_segment(key), data) for key, data in items.items())
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
+        kind = type(items).__name__
+        raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")
+    return ((random_id(), data) for data in items)
+
+
+def _current_task() -> object:
+    """Return the asyncio task that runs on this thread, or None."""
+    if asyncio.events._get_running_loop() is None:
+        return None
+    return asyncio.current_task()

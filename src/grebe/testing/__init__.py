@@ -1,0 +1,1 @@
+"""For tests of Grebe and of programs that use it."""
