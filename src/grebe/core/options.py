@@ -1,4 +1,4 @@
-"""Options of collections: remembered by path, inherited from the nearest ancestor that sets them."""
+"""Options of collections: remembered by path, inherited from the nearest that sets them."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ def encode_plain(value: object, path: str) -> bytes:
 
     >>> encode_plain({"name": "John", "tags": ["a"]}, "users/1")
     b'{"name":"John","tags":["a"]}'
-    >>> encode_plain({"tags": ["a", {1, 2}]}, "users/1")
+    >>> encode_plain({"tags": [{1, 2}]}, "users/1")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
       ...
-    grebe.errors.SerializationError: users/1: $.tags[1] is a set, which JSON cannot carry; use a list
+    grebe.errors.SerializationError: users/1: $.tags[0] is a set, which JSON cannot carry...
     """
     try:
         if not _is_plain(value):
@@ -85,7 +85,7 @@ def _is_plain_scalar(value: object) -> bool:
     if kind is int:
         return INT_MIN <= value <= INT_MAX  # type: ignore[operator]
     if kind is float:
-        return value - value == 0  # type: ignore[operator]
+        return bool(value - value == 0)  # type: ignore[operator]
     return kind is str or kind is bool
 
 
@@ -122,7 +122,7 @@ def _convert_key(key: object, path: str, place: str) -> str:
     )
 
 
-def _convert_scalar(value: object, path: str, place: str) -> Any:
+def _convert_scalar(value: object, path: str, place: str) -> bool | str | int | float:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -131,15 +131,17 @@ def _convert_scalar(value: object, path: str, place: str) -> Any:
         number = int.__index__(value)
         if INT_MIN <= number <= INT_MAX:
             return number
-        _refuse(path, place, "is an int of more than 64 bits, which JSON cannot carry; use a str")
+        return _refuse(
+            path, place, "is an int of more than 64 bits, which JSON cannot carry; use str"
+        )
     if isinstance(value, float):
         real = float.__float__(value)
         if real - real == 0:
             return real
-        _refuse(path, place, "is not a finite number, which JSON cannot carry; use None")
+        return _refuse(path, place, "is not a finite number, which JSON cannot carry; use None")
     kind = type(value).__name__
     hint = _HINTS.get(kind, "; convert it, or give the collection a model")
-    _refuse(path, place, f"is a {kind}, which JSON cannot carry{hint}")
+    return _refuse(path, place, f"is a {kind}, which JSON cannot carry{hint}")
 
 
 _HINTS = {
@@ -218,8 +220,8 @@ class ReadOnlyDict(dict[str, Any]):
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __ior__ = _refuse_change  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse_change  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse_change
+    clear = pop = popitem = setdefault = update = _refuse_change
 
     def copy(self) -> dict[str, Any]:
         """Return an ordinary, shallow copy."""
@@ -241,9 +243,9 @@ class ReadOnlyList(list[Any]):
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse_change  # type: ignore[assignment]
-    append = extend = insert = pop = remove = _refuse_change  # type: ignore[assignment]
-    clear = sort = reverse = _refuse_change  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse_change
+    append = extend = insert = pop = remove = _refuse_change
+    clear = sort = reverse = _refuse_change
 
     def copy(self) -> list[Any]:
         """Return an ordinary, shallow copy."""

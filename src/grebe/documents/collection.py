@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from grebe.core import path as paths
 from grebe.core.ids import random_id
@@ -141,12 +141,6 @@ def document_at(engine: Engine, path: str) -> Document[Any]:
     return Document(Collection(engine, collection), document_id)
 
 
-@overload
-def make_collection(
-    engine: Engine, path: str, *, model: type[T], **options: Any
-) -> Collection[T]: ...
-@overload
-def make_collection(engine: Engine, path: str, **options: Any) -> Collection[Any]: ...
 def make_collection(
     engine: Engine,
     path: str,
@@ -167,7 +161,7 @@ def make_collection(
     """
     adapter: Adapter | Unset | None = UNSET
     if model is not UNSET or from_json is not UNSET or to_json is not UNSET:
-        adapter = adapter_for(*(None if x is UNSET else x for x in (model, from_json, to_json)))
+        adapter = adapter_for(_given(model), _given(from_json), _given(to_json))
     check_option("partition", partition, (str,), callable_too=True)
     check_option("encrypted", encrypted, (bool,))
     check_option("persist", persist, (bool,))
@@ -187,9 +181,14 @@ def make_collection(
     return Collection(engine, path, None if adapter is UNSET else adapter)
 
 
+def _given(option: T | Unset | None) -> T | None:
+    return None if isinstance(option, Unset) else option
+
+
 def check_option(
     name: str, value: object, kinds: tuple[type, ...], callable_too: bool = False
 ) -> None:
+    """Raise TypeError if an option is neither of these kinds nor None nor left out."""
     if value is None or value is UNSET or isinstance(value, kinds):
         return
     if callable_too and callable(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -241,11 +242,11 @@ class Document(Generic[T]):
 
     # --- dependencies
 
-    def dependencies(self) -> set[Document[Any]]:
+    def dependencies(self) -> builtins.set[Document[Any]]:
         """Return the documents that this one depends on."""
         return self.parent._engine.dependencies(self)
 
-    def dependents(self) -> set[Document[Any]]:
+    def dependents(self) -> builtins.set[Document[Any]]:
         """Return the documents that depend on this one."""
         return self.parent._engine.dependents(self)
 

@@ -83,7 +83,7 @@ class DataclassAdapter:
         except TypeError as error:
             raise TypeError(f"{self.name} cannot be a model: {error}") from error
         self._errors = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
-        self._comparable = type(model).__eq__ is type.__eq__ and model.__eq__ is not object.__eq__
+        self._comparable = model.__dataclass_params__.eq  # without it, == is identity
 
     def encode(self, data: Any, path: str) -> bytes:
         """See Adapter; the result is read back, so that what is stored can be read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from grebe.core import path as paths
 from grebe.core.entry import Entry
@@ -111,7 +111,7 @@ class Transaction:
         """Return the JSON that this transaction sees, and remember that it was looked at."""
         if not self._open:
             raise RuntimeError("the transaction is over; its methods work inside the with block")
-        if doc.parent._engine is not self._engine:
+        if cast("object", doc.parent._engine) is not self._engine:
             raise ValueError(f"{doc.path} is a document of another store")
         path = doc.path
         if path not in self.seen:

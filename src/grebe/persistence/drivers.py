@@ -33,8 +33,8 @@ class Reports:
 
     def __init__(
         self,
-        on_commit: Callable[[Batch], None] | None,
-        on_error: Callable[[BaseException], None] | None,
+        on_commit: Callable[[Batch], object] | None,
+        on_error: Callable[[BaseException], object] | None,
         run: Callable[[Callable[[], None]], object] | None,
     ) -> None:
         self._on_commit = on_commit
@@ -119,9 +119,9 @@ class ThreadDriver:
                         return
                     failures = committer.failures
                     self._changed.wait()
-                    if self._error is not None and self._failed_upto >= target > committer.durable:
-                        if committer.failures > failures:
-                            raise self._error
+                    failed = committer.failures > failures and self._failed_upto >= target
+                    if failed and self._error is not None and committer.durable < target:
+                        raise self._error
                     continue
             error = self._attempt(attempt)
             if error is not None:

@@ -72,9 +72,10 @@ class OperationLog:
         for key, operation in reversed(list(self._operations.items())):
             if isinstance(operation, Delete) and operation.recursive:
                 deleted.add(operation.path)
-            elif isinstance(operation, Put) and deleted:
-                if not deleted.isdisjoint(paths.ancestors(operation.path)):
-                    del self._operations[key]
+            elif isinstance(operation, Put) and not deleted.isdisjoint(
+                paths.ancestors(operation.path)
+            ):
+                del self._operations[key]
 
     def __iter__(self) -> Iterator[Operation]:
         """Yield the operations in order."""

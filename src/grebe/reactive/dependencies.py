@@ -75,4 +75,5 @@ class Dependencies:
         edges = {(path, wanted) for path, all_ in self._forward.items() for wanted in all_}
         back = {(path, wanted) for wanted, all_ in self._reverse.items() for path in all_}
         assert edges == back, "forward and reverse dependencies differ"
-        assert all(self._forward.values()) and all(self._reverse.values()), "an empty set is kept"
+        kept = [*self._forward.values(), *self._reverse.values()]
+        assert all(kept), "an empty set is kept"

@@ -13,11 +13,13 @@ Invariants, tested by `check()`:
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from grebe.documents.results import Results
+from grebe.documents.snapshot import Snapshot
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=Snapshot[Any])
 CHUNK_MAX = 512
 
 
@@ -115,7 +117,7 @@ class OrderedRows(Generic[Row]):
     def check(self) -> None:
         """Raise AssertionError if an invariant of this module does not hold."""
         keys = [key for chunk in self._chunks for key in chunk.keys]
-        assert all(a < b for a, b in zip(keys, keys[1:], strict=False)), "keys do not ascend"
+        assert all(a < b for a, b in pairwise(keys)), "keys do not ascend"
         assert self._last == [chunk.keys[-1] for chunk in self._chunks], "wrong last keys"
         assert all(len(chunk.keys) == len(chunk.rows) > 0 for chunk in self._chunks)
         assert self._length == len(keys), "wrong length"

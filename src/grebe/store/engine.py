@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from grebe.core.entry import Entry
 from grebe.core.options import UNSET, CollectionOptions, Options
 from grebe.core.tree import Tree
 from grebe.documents.collection import document_at
 from grebe.documents.document import Document
+from grebe.documents.engine import Engine
 from grebe.documents.models import PLAIN, Adapter
 from grebe.documents.query import Query
 from grebe.documents.results import Results
@@ -57,6 +58,11 @@ class State:
         """See Engine."""
         return self.options.adapter(collection) or PLAIN
 
+    def reference(self, path: str) -> Document[Any]:
+        """Return the reference for a valid document path."""
+        # The writing half of the contract is in the subclass, Writer.
+        return document_at(cast("Engine", self), path)
+
     def entry(self, path: str) -> Entry | None:
         """Return what is stored at a document path."""
         self.check_open()
@@ -72,7 +78,7 @@ class State:
             if options.get("depends_on", UNSET) is not UNSET:
                 node = self.tree.collections.get(collection)
                 for document_id in list(node.documents) if node is not None else ():
-                    self.rebuild_dependencies(document_at(self, f"{collection}/{document_id}"))
+                    self.rebuild_dependencies(self.reference(f"{collection}/{document_id}"))
 
     # --- reading
 
@@ -136,7 +142,7 @@ class State:
             return self._references(self.broadcasting.dependencies.dependents(doc.path))
 
     def _references(self, found: Iterable[str]) -> set[Document[Any]]:
-        return {document_at(self, path) for path in found}
+        return {self.reference(path) for path in found}
 
     # --- observing
 

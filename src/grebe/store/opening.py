@@ -21,7 +21,7 @@ Target = str | os.PathLike[str] | Persistor | None
 Hydrate = bool | Iterable[Any]
 
 
-def open(
+def open(  # noqa: A001 - the name of the API
     target: Target = None,
     *,
     hydrate: Hydrate = True,
@@ -94,7 +94,7 @@ def _make(
     partition: PartitionOption | None,
     encrypted: bool | None,
     persist: bool | None,
-    encryption_key: Any,
+    encryption_key: Any,  # noqa: ARG001 - encryption is not built yet
     on_corruption: str,
     read_only: bool,
     scheduler: Scheduler | None,

@@ -141,8 +141,7 @@ class Store:
         for left in range(_check_attempts(attempts), 0, -1):
             try:
                 with self.transaction() as tx:
-                    result = fn(tx)
-                return result
+                    return fn(tx)
             except ConflictError:
                 if left == 1:
                     raise
@@ -155,8 +154,7 @@ class Store:
         for left in range(_check_attempts(attempts), 0, -1):
             try:
                 async with self.transaction() as tx:
-                    result = await fn(tx)
-                return result
+                    return await fn(tx)
             except ConflictError:
                 if left == 1:
                     raise

@@ -7,7 +7,7 @@ Steps, each durable before the next begins:
    lost a document already that its target has not got yet.
 3. Each partition that changed is replaced; the directory is synced.
 4. The manifest is replaced; the directory is synced. This is the commit point of the checkpoint.
-5. Files of partitions that became empty, and the old journals, are removed; the directory is synced.
+5. Files of emptied partitions and the old journals are removed; the directory is synced.
 A crash between any two steps leaves what recovery.py reads as the same state.
 """
 

@@ -8,8 +8,8 @@ r"""Journals: bytes from commits and back. Format: docs/file_format.md, "Journal
 ```
 H is the crc32 of the first line up to `,"crc32":`. C is that of the line behind `"crc32":C,`,
 started with H: a record of another journal does not fit. Operations are
-`["put",PARTITION,PATH,VALUE]`, `["delete",PATH,RECURSIVE]`, `["move",PATH,SOURCE,TARGET]`, `["clear"]`,
-and `["seal",PARTITION,PATH,BASE64]` for the put of an encrypted document.
+`["put",PARTITION,PATH,VALUE]`, `["delete",PATH,RECURSIVE]`, `["move",PATH,SOURCE,TARGET]`,
+`["clear"]`, and `["seal",PARTITION,PATH,BASE64]` for the put of an encrypted document.
 """
 
 from __future__ import annotations
@@ -66,12 +66,7 @@ def encode_record(record: JournalRecord, seed: int) -> bytes:
     if record.carry:
         pieces.append(b'"carry":true,')
     if record.metadata is not None:
-        text = base64.b64encode(record.metadata).decode()
-        try:
-            text = "=" + record.metadata.decode()
-        except UnicodeDecodeError:
-            pass  # not text: keep it as base64, which never begins with "="
-        pieces.append(b'"metadata":%b,' % encoding.encode(text))
+        pieces.append(b'"metadata":%b,' % encoding.encode(_metadata_to_text(record.metadata)))
     pieces.append(b'"operations":[')
     pieces.append(b",".join(map(_encode_operation, record.operations)))
     pieces.append(b"]}\n")
@@ -149,6 +144,14 @@ def _decode_record(line: bytes, seed: int) -> JournalRecord | None:
         raise CorruptDataError(
             "a journal record has a right checksum and wrong contents"
         ) from error
+
+
+def _metadata_to_text(metadata: bytes) -> str:
+    """Return metadata behind "=" if it is text, otherwise base64, which never begins so."""
+    try:
+        return "=" + metadata.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(metadata).decode()
 
 
 def _decode_metadata(text: str) -> bytes:

@@ -12,9 +12,9 @@ ends; the second and last line are compared as they are. Together they cover eve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from zlib import crc32
 
 from grebe.core import encoding
@@ -157,5 +157,5 @@ def _split_line(line: bytes) -> tuple[str, bytes]:
     end = line.index(b'":', 1)
     if line.find(b"\\", 1, end) < 0:
         return line[1:end].decode(), line[end + 2 : -1]
-    path, length = json.decoder.scanstring(line.decode(), 1)
+    path, length = scanstring(line.decode(), 1)
     return path, line[len(line.decode()[:length].encode()) + 1 : -1]
