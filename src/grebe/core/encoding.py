@@ -8,7 +8,7 @@ bytes are first compared as bytes and only then as values.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 try:
@@ -40,6 +40,10 @@ def _standard_split_arrays(text: bytes) -> list[list[bytes]]:
     return [[_standard_encode(item) for item in row] for row in json.loads(text)]
 
 
+def _standard_split_object(text: bytes) -> dict[str, bytes]:
+    return {key: _standard_encode(item) for key, item in json.loads(text).items()}
+
+
 encode: Encode = _standard_encode
 """Encode a checked plain value as JSON. Raises UnicodeEncodeError, RecursionError."""
 
@@ -55,11 +59,19 @@ split_arrays: Callable[[bytes], Sequence[Sequence[bytes]]] = _standard_split_arr
 [[b'"a"', b'{"x":1}'], []]
 """
 
+split_object: Callable[[bytes], Mapping[str, bytes]] = _standard_split_object
+"""Split a JSON object into the texts of its values, without decoding those.
+
+>>> {key: bytes(item) for key, item in split_object(b'{"a":{"x":1}}').items()}
+{'a': b'{"x":1}'}
+"""
+
 if msgspec is not None:
     encode = msgspec.json.Encoder().encode
     decode = msgspec.json.Decoder().decode
     _encode_sorted = msgspec.json.Encoder(order="sorted").encode
     split_arrays = msgspec.json.Decoder(list[list[msgspec.Raw]]).decode
+    split_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def same_json(left: bytes, right: bytes) -> bool:

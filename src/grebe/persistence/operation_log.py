@@ -6,7 +6,8 @@ the same as applying both: nothing else depends on the value that was overwritte
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import repeat
 
 from grebe.core import path as paths
 from grebe.core.operation import Clear, Delete, Move, Operation, Put
@@ -28,6 +29,11 @@ class OperationLog:
         operations = self._operations
         operations.pop(operation.path, None)
         operations[operation.path] = operation
+
+    def put_many(self, documents: Sequence[str], values: Sequence[bytes], partition: str) -> None:
+        """Add puts of plain documents that are not here yet, in one go. O(documents)."""
+        rows = zip(documents, values, repeat(partition), repeat(False), strict=False)
+        self._operations.update(zip(documents, map(Put._make, rows), strict=True))
 
     def delete(self, operation: Delete) -> None:
         """Add a deletion; drops a waiting put of the same path. O(1)."""

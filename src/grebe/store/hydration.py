@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from grebe.core import path as paths
-from grebe.core.entry import Entry
+from grebe.core.entry import Entry, home_of
 from grebe.core.operation import Clear, Delete, Move, Operation, Record
 from grebe.core.tree import Tree
 
@@ -91,6 +91,6 @@ class Hydration:
             if document_id in node.documents:
                 continue
             order += 1
-            entry = Entry(value, order, partition, encrypted, True, False)
+            entry = Entry(value, order, home_of(partition, encrypted, True, False))
             node.documents[document_id] = entry
             yield Loaded(collection, document_id, entry)

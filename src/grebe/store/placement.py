@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from grebe.core import path as paths
-from grebe.core.entry import Entry
+from grebe.core.entry import Entry, home_of
 from grebe.core.operation import Move
 from grebe.core.options import Options, ResolvedOptions
 from grebe.core.tree import CollectionNode, Place, Tree
@@ -108,7 +108,7 @@ class Placement:
         """Move a scope in memory and return the operations that do the same on disk."""
         for place in list(self._inheriting(scope)):
             if place.leaf.partition == source:
-                place.leaf.partition = target
+                place.leaf.home = home_of(target, *place.leaf.home[1:])
                 self.resolver.add(place.collection, target)
                 node = self._tree.collections[place.collection]
                 if place.collection != scope:

@@ -262,7 +262,7 @@ class Store:
                 entry = place.leaf
                 count = counts.setdefault(entry.partition, [0, 0, 0])
                 count[0] += 1
-                count[1] += entry.encrypted
+                count[1] += entry.home.encrypted
                 count[2] += len(entry.value)
         return {name: PartitionInfo(*count) for name, count in sorted(counts.items())}
 

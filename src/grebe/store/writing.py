@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from grebe.core import encoding
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
-from grebe.core.entry import Entry
+from grebe.core.entry import Entry, home_of
 from grebe.core.ids import random_id
 from grebe.core.operation import Clear, Delete, Put
 from grebe.core.options import ResolvedOptions
@@ -104,20 +104,19 @@ class Writer(State):
         encode = collection._adapter().encode
         prefix = collection.path + "/"
         with garbage_collection_paused():
-            values = {
-                document_id: encode(data, prefix + document_id)
-                for document_id, data in _with_ids(items)
-            }
+            ids: list[str] = []
+            values: list[bytes] = []
+            for document_id, data in _with_ids(items):
+                ids.append(document_id)
+                values.append(encode(data, prefix + document_id))
             with self.lock:
                 self.check_writable()
                 node = self.tree.collections.get(collection.path)
-                if node is not None:
-                    for document_id in values:
-                        if document_id in node.documents:
-                            raise DocumentExistsError(prefix + document_id)
-                entries = self._create_all(collection, values, broadcast, persist)
+                if node is not None and not node.documents.keys().isdisjoint(ids):
+                    taken = next(i for i in ids if i in node.documents)
+                    raise DocumentExistsError(prefix + taken)
+                entries = self._create_all(collection, ids, values, broadcast, persist)
         self.written()
-        ids = list(values)
 
         def make(index: int) -> Snapshot[Any]:
             doc = Document(collection, ids[index])
@@ -126,42 +125,39 @@ class Writer(State):
         return LazySnapshots(ids, make)
 
     def _create_all(
-        self, collection: Collection[Any], values: dict[str, bytes], broadcast: bool, persist: bool
+        self,
+        collection: Collection[Any],
+        ids: list[str],
+        values: list[bytes],
+        broadcast: bool,
+        persist: bool,
     ) -> list[Entry]:
         """Store documents of which none exists. Plain collections take a short way."""
-        if not values:
+        if not ids:
             return []
         resolved = self.options.resolve(collection.path)
         if resolved.partition_by is not None or resolved.depends_on is not None:
-            docs = [Document(collection, document_id) for document_id in values]
-            computed = [self._compute(resolved, d, values[d.id]) for d in docs]
+            docs = [Document(collection, document_id) for document_id in ids]
+            computed = [self._compute(resolved, d, v) for d, v in zip(docs, values, strict=True)]
             return [
-                self._store(d, values[d.id], c, broadcast, persist)
-                for d, c in zip(docs, computed, strict=True)
+                self._store(d, v, c, broadcast, persist)
+                for d, v, c in zip(docs, values, computed, strict=True)
             ]
         # The first document settles the collection; the others need not ask any more.
-        first_id, first_value = next(iter(values.items()))
-        entries = [
-            self._store(Document(collection, first_id), first_value, None, broadcast, persist)
-        ]
-        path, partition = collection.path, entries[0].partition
-        documents = self.tree.collections[path].documents
-        saved = persist and resolved.persist
-        order = self.order
-        for document_id, value in values.items():
-            if document_id != first_id:
-                order += 1
-                documents[document_id] = entry = Entry(value, order, partition, False, saved)
-                entries.append(entry)
-        self.order = order
-        if self.committer is not None and saved:
-            put = self.committer.pending.put
+        entries = [self._store(Document(collection, ids[0]), values[0], None, broadcast, persist)]
+        rest, path, home = ids[1:], collection.path, entries[0].home
+        first = self.order + 1
+        entries += [Entry(value, n, home) for n, value in enumerate(values[1:], first)]
+        self.order += len(rest)
+        self.tree.collections[path].documents.update(zip(rest, entries[1:], strict=True))
+        if self.committer is not None and home.saved:
             prefix = path + "/"
-            for document_id, value in values.items():
-                put(Put(prefix + document_id, value, partition))
+            self.committer.pending.put_many(
+                [prefix + document_id for document_id in rest], values[1:], home.partition
+            )
             self.committer.wrote()
         if self.broadcasting.watched:
-            for document_id in values:
+            for document_id in rest:
                 self.broadcasting.mark(path, document_id, LOUD if broadcast else 0)
         return entries
 
@@ -332,8 +328,8 @@ class Writer(State):
                 partition = self.placement.inherited(resolved)
             moved = persist and self._settle(node, resolved, collection, document_id, partition)
             if old is not None and _same(old, value):
-                if persist and not old.saved:
-                    old.saved = True
+                if persist and not old.home.saved:
+                    old.home = old.home._replace(saved=True)
                     self._give(Put(doc.path, old.value, partition))
                 elif moved and self.committer is not None:
                     self.committer.wrote()
@@ -342,9 +338,9 @@ class Writer(State):
             node = self.tree.ensure(collection)
         if old is None:
             self.order += 1
-            entry = Entry(value, self.order, partition, False, persist)
+            entry = Entry(value, self.order, home_of(partition, False, persist))
         else:
-            entry = Entry(value, old.order, partition, False, persist)
+            entry = Entry(value, old.order, home_of(partition, False, persist))
         node.documents[document_id] = entry
         if persist:
             if resolved.partition_by is None and node.settled is not resolved:
@@ -399,7 +395,7 @@ class Writer(State):
         collection = paths.split(path)[0] if is_document else path
         loaded = self.hydration.is_loaded(path)
         if not self.options.resolve(collection).persist and loaded:
-            persist = persist and any(place.leaf.saved for place in removed)
+            persist = persist and any(place.leaf.home.saved for place in removed)
         if not removed and loaded and not self.hydration.hides_anything:
             return
         recursive = has_subtree or not loaded or self.hydration.hides_anything
@@ -427,7 +423,7 @@ def _same(old: Entry, value: bytes) -> bool:
     if old.value == value:
         return True
     # Two texts by the same encoder can only be of one value if they are equally long.
-    if old.canonical and len(old.value) != len(value):
+    if old.home.canonical and len(old.value) != len(value):
         return False
     return encoding.same_json(old.value, value)
 

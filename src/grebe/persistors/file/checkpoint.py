@@ -52,26 +52,31 @@ class JournalWriter:
         Written under a temporary name first: a journal file that can be seen is never half made.
         """
         header, seed = encode_journal_header(store, number)
-        data = header + b"".join(encode_record(record, seed) for record in records)
         name = os.path.join(directory, names.journal_file(number))
         temporary = name + names.TEMPORARY_SUFFIX
+        parts = [header]
+        for record in records:
+            parts += encode_record(record, seed)
+        if len(parts) == 2:
+            parts = [b"".join(parts)]
         file = fs.create(temporary)
         try:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.sync()
             fs.rename(temporary, name)
             fs.sync_directory(directory)
         except BaseException:
             close_doubtful(file)
             raise
-        return cls(file, seed, number, len(data))
+        return cls(file, seed, number, sum(map(len, parts)))
 
     def append(self, record: JournalRecord) -> None:
         """Append a record and sync. If it raises, the file must not be used any more."""
-        line = encode_record(record, self._seed)
-        self._file.write(line)
+        for part in encode_record(record, self._seed):
+            self._file.write(part)
+            self.size += len(part)
         self._file.sync()
-        self.size += len(line)
 
     def close(self) -> None:
         """Close the file; everything acknowledged in it was synced."""

@@ -2,21 +2,23 @@ r"""Journals: bytes from commits and back. Format: docs/file_format.md, "Journal
 
 ```
 {"grebe":{"format":1,"store":S,"journal":N},"crc32":H}\n
-{"crc32":C,"lsn":L,"operations":[OPERATION,...]}\n          one line a commit, L ascending by 1
-{"crc32":C,"lsn":L,"metadata":M,"operations":[...]}\n
-{"crc32":C,"lsn":L,"carry":true,"operations":[...]}\n        see checkpoint.py
+{"lsn":L,"operations":[OPERATION,...],"crc32":C}\n          one line a commit, L ascending by 1
+{"lsn":L,"metadata":M,"operations":[...],"crc32":C}\n
+{"lsn":L,"carry":true,"operations":[...],"crc32":C}\n       see checkpoint.py
 ```
-H is the crc32 of the first line up to `,"crc32":`. C is that of the line behind `"crc32":C,`,
-started with H: a record of another journal does not fit. Operations are
-`["put",PARTITION,PATH,VALUE]`, `["delete",PATH,RECURSIVE]`, `["move",PATH,SOURCE,TARGET]`,
-`["clear"]`, and `["seal",PARTITION,PATH,BASE64]` for the put of an encrypted document.
+H is the crc32 of the first line up to `,"crc32":`. C is that of its line up to `,"crc32":`, started
+with H: a record of another journal does not fit. Operations are
+`["put",PARTITION,{PATH:VALUE,...}]`, `["delete",PATH,RECURSIVE]`, `["move",PATH,SOURCE,TARGET]`,
+`["clear"]`, and `["seal",PARTITION,{PATH:BASE64,...}]` for puts of encrypted documents.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import cast
 from zlib import crc32
 
 from grebe.core import encoding
@@ -25,8 +27,10 @@ from grebe.errors import CorruptDataError
 from grebe.persistors.file.text import from_text, to_text
 
 FORMAT = 1
-_START = b'{"crc32":"'
-_BODY = len(_START) + 8 + len(b'",')
+PUTS_JOINED_MAX = 1000
+"""Documents that are written with one call; more calls would cost more than they save memory."""
+PARTS_JOINED_MAX = 8
+_CHECKSUM_LENGTH = len(b',"crc32":"xxxxxxxx"}\n')
 _OPERATIONS = b'"operations":'
 
 
@@ -60,35 +64,69 @@ def encode_journal_header(store: str, number: int) -> tuple[bytes, int]:
     return start + b',"crc32":"%08x"}\n' % seed, seed
 
 
-def encode_record(record: JournalRecord, seed: int) -> bytes:
-    """Return the line of one commit. O(size)."""
-    pieces = [b'"lsn":%d,' % record.lsn]
+def encode_record(record: JournalRecord, seed: int) -> list[bytes]:
+    """Return the line of one commit, in parts to be written one after the other. O(size)."""
+    start = b'{"lsn":%d,' % record.lsn
     if record.carry:
-        pieces.append(b'"carry":true,')
+        start += b'"carry":true,'
     if record.metadata is not None:
-        pieces.append(b'"metadata":%b,' % encoding.encode(_metadata_to_text(record.metadata)))
-    pieces.append(b'"operations":[')
-    pieces.append(b",".join(map(_encode_operation, record.operations)))
-    pieces.append(b"]}\n")
-    body = b"".join(pieces)
-    return b'{"crc32":"%08x",%b' % (crc32(body, seed), body)
+        start += b'"metadata":%b,' % encoding.encode(_metadata_to_text(record.metadata))
+    start += b'"operations":['
+    parts = []
+    for text in _encode_operations(record.operations):
+        parts.append(start + text)
+        start = b","
+    parts.append(b"]" if parts else start + b"]")
+    checksum = seed
+    for part in parts:
+        checksum = crc32(part, checksum)
+    parts[-1] += b',"crc32":"%08x"}\n' % checksum
+    if len(parts) <= PARTS_JOINED_MAX:
+        return [b"".join(parts)]
+    return parts
 
 
-def _encode_operation(operation: Operation) -> bytes:
+def _encode_operations(operations: Sequence[Operation]) -> Iterator[bytes]:
+    """Yield the JSON of operations; neighbouring puts of a partition go together."""
     encode = encoding.encode
-    if type(operation) is Put:
-        path, value, partition, encrypted = operation
+    for kind, group in groupby(operations, _kind):
+        if kind is None:
+            for operation in group:
+                yield _encode_other(operation)
+            continue
+        partition, encrypted = kind
+        head = b'["%b",%b,{' % (b"seal" if encrypted else b"put", encode(to_text(partition)))
+        puts = cast('Iterator[Put]', group)
         if encrypted:
-            sealed = base64.b64encode(value).decode()
-            return encode(["seal", to_text(partition), path, sealed])
-        return b'["put",%b,%b,%b]' % (encode(to_text(partition)), encode(path), value)
+            lines = (b'%b:"%b"' % (encode(p[0]), base64.b64encode(p[1])) for p in puts)
+        else:
+            lines = (b"%b:%b" % (encode(p[0]), p[1]) for p in puts)
+        # In pieces of bounded size: a hundred thousand documents need not be joined in memory.
+        while piece := b",".join(islice(lines, PUTS_JOINED_MAX)):
+            yield head + piece + b"}]"
+
+
+def _kind(operation: Operation) -> tuple[str, bool] | None:
+    """Return what neighbouring operations must share to be written together."""
+    return (operation[2], operation[3]) if type(operation) is Put else None
+
+
+def _encode_other(operation: Operation) -> bytes:
     match operation:
         case Delete(path, recursive):
-            return encode(["delete", path, recursive])
+            return encoding.encode(["delete", path, recursive])
         case Move(path, source, target):
-            return encode(["move", path, to_text(source), to_text(target)])
+            return encoding.encode(["move", path, to_text(source), to_text(target)])
         case _:
             return b'["clear"]'
+
+
+def _metadata_to_text(metadata: bytes) -> str:
+    """Return metadata behind "=" if it is text, otherwise base64, which never begins so."""
+    try:
+        return "=" + metadata.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(metadata).decode()
 
 
 def decode_journal(data: bytes, file: str) -> Journal:
@@ -98,7 +136,7 @@ def decode_journal(data: bytes, file: str) -> Journal:
         CorruptDataError: the header is damaged, or a record in front of a valid one.
     """
     end = data.find(b"\n") + 1
-    start = data[: max(0, end - len(b',"crc32":"xxxxxxxx"}\n'))]
+    start = data[: max(0, end - _CHECKSUM_LENGTH)]
     seed = crc32(start)
     if not end or data[len(start) : end] != b',"crc32":"%08x"}\n' % seed:
         raise CorruptDataError(f"{file}: the first line does not match its checksum", file)
@@ -126,17 +164,19 @@ def decode_journal(data: bytes, file: str) -> Journal:
 
 def _decode_record(line: bytes, seed: int) -> JournalRecord | None:
     """Return the commit that a line holds, or None if it is not whole."""
-    body = line[_BODY:]
-    if line[:_BODY] != b'{"crc32":"%08x",' % crc32(body, seed):
+    body = line[:-_CHECKSUM_LENGTH]
+    if line[-_CHECKSUM_LENGTH:] != b',"crc32":"%08x"}\n' % crc32(body, seed):
         return None
     at = body.find(_OPERATIONS)
     try:
-        fields = encoding.decode(b"{" + body[: at - 1] + b"}")
-        rows = encoding.split_arrays(body[at + len(_OPERATIONS) : -2])
+        fields = encoding.decode(body[: at - 1] + b"}")
+        operations: list[Operation] = []
+        for row in encoding.split_arrays(body[at + len(_OPERATIONS) :]):
+            operations += _decode_operations(row)
         metadata = fields.get("metadata")
         return JournalRecord(
             fields["lsn"],
-            tuple(_decode_operation(row) for row in rows),
+            tuple(operations),
             None if metadata is None else _decode_metadata(metadata),
             fields.get("carry", False),
         )
@@ -146,33 +186,28 @@ def _decode_record(line: bytes, seed: int) -> JournalRecord | None:
         ) from error
 
 
-def _metadata_to_text(metadata: bytes) -> str:
-    """Return metadata behind "=" if it is text, otherwise base64, which never begins so."""
-    try:
-        return "=" + metadata.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(metadata).decode()
-
-
 def _decode_metadata(text: str) -> bytes:
     return text[1:].encode() if text.startswith("=") else base64.b64decode(text)
 
 
-def _decode_operation(row: Sequence[bytes]) -> Operation:
+def _decode_operations(row: Sequence[bytes]) -> list[Operation]:
     kind = bytes(row[0])
     decode = encoding.decode
     if kind == b'"put"':
-        return Put(decode(row[2]), bytes(row[3]), from_text(decode(row[1])))
+        partition = from_text(decode(row[1]))
+        documents = encoding.split_object(row[2])
+        return [Put(path, bytes(value), partition) for path, value in documents.items()]
     values = [decode(item) for item in row[1:]]
     match kind:
         case b'"delete"':
-            return Delete(values[0], values[1])
+            return [Delete(values[0], values[1])]
         case b'"move"':
-            return Move(values[0], from_text(values[1]), from_text(values[2]))
+            return [Move(values[0], from_text(values[1]), from_text(values[2]))]
         case b'"seal"':
-            return Put(values[1], base64.b64decode(values[2]), from_text(values[0]), True)
+            partition = from_text(values[0])
+            return [Put(p, base64.b64decode(v), partition, True) for p, v in values[1].items()]
         case b'"clear"':
-            return Clear()
+            return [Clear()]
     raise ValueError(f"unknown operation {kind!r}")
 
 

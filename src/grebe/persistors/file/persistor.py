@@ -228,7 +228,8 @@ class FilePersistor:
             self._writer = None
             writer.close()
             raise
-        self._journal_bytes += writer.size - before
+        finally:
+            self._journal_bytes += writer.size - before
 
     def _next_journal(self) -> int:
         number = self._journals[-1] + 1 if self._journals else 1
