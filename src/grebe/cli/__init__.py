@@ -1,6 +1,5 @@
-"""The command `grebe`: one module a subcommand."""
+"""The command `grebe`: one module a subcommand, on top of the public API only."""
 
+from grebe.cli.command import main
 
-def main() -> int:
-    """Run the command line."""
-    return 0
+__all__ = ["main"]

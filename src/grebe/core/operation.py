@@ -6,6 +6,7 @@ dataclass costs four times as much to make.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -69,6 +70,27 @@ class Record(NamedTuple):
     def __repr__(self) -> str:
         """Show everything but the data."""
         return f"Record({self.path!r}, {_size(self.value)}, {self.partition!r}, {self.encrypted})"
+
+
+class RecordGroup(NamedTuple):
+    """Neighbouring persisted documents of one collection, in order; ids and values are parallel."""
+
+    collection: str
+    ids: Sequence[str]
+    values: Sequence[bytes]
+    partition: str = DEFAULT_PARTITION
+    encrypted: bool = False
+
+    def records(self) -> Iterator[Record]:
+        """Yield the documents one by one."""
+        prefix = self.collection + "/"
+        for document_id, value in zip(self.ids, self.values, strict=True):
+            yield Record(prefix + document_id, value, self.partition, self.encrypted)
+
+    def __repr__(self) -> str:
+        """Show everything but the data."""
+        count = len(self.ids)
+        return f"RecordGroup({self.collection!r}, <{count} documents>, {self.partition!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,11 @@ class Tree(Generic[Leaf]):
             if node_there is not None:
                 yield from self._walk_document(node_there, document_id)
 
+    def nodes(self) -> Iterator[CollectionNode[Leaf]]:
+        """Yield all collections that hold something, those above others first."""
+        for root in self.roots.values():
+            yield from self._nodes_below(root)
+
     def has_subtree(self, collection: str, document_id: str) -> bool:
         """Tell whether anything is stored under a document (itself apart)."""
         node = self.collections.get(collection)
@@ -144,6 +149,12 @@ class Tree(Generic[Leaf]):
     def __len__(self) -> int:
         """Return the number of documents. O(collections)."""
         return sum(len(node.documents) for node in self.collections.values())
+
+    def _nodes_below(self, node: CollectionNode[Leaf]) -> Iterator[CollectionNode[Leaf]]:
+        yield node
+        for children in node.children.values():
+            for child in children.values():
+                yield from self._nodes_below(child)
 
     def _walk_collection(self, node: CollectionNode[Leaf]) -> Iterator[Place[Leaf]]:
         for document_id, leaf in node.documents.items():

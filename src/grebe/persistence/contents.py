@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from grebe.core import path as paths
-from grebe.core.operation import Clear, Delete, Move, Operation, Put, Record
+from grebe.core.operation import Clear, Delete, Move, Operation, Put, Record, RecordGroup
 from grebe.core.tree import Tree
 
 Side = tuple[str, bool]
@@ -29,16 +29,12 @@ class Contents:
         self.changed: set[Side] = set()
         """Sides on which an operation had an effect."""
 
-    def add_side(self, side: Side, documents: Iterable[tuple[str, bytes]], lsn: int) -> None:
+    def add_side(self, side: Side, groups: Iterable[RecordGroup], lsn: int) -> None:
         """Add a side as of commit `lsn`. O(documents)."""
         tree = self.sides[side] = Tree()
         self.floors[side] = lsn
-        collection, node = None, None
-        for path, value in documents:
-            above, document_id = paths.split(path)
-            if node is None or above != collection:
-                collection, node = above, tree.ensure(above)
-            node.documents[document_id] = value
+        for collection, ids, values, _, _ in groups:
+            tree.ensure(collection).documents.update(zip(ids, values, strict=True))
 
     def apply(self, operation: Operation, lsn: int) -> None:
         """Apply an operation of commit `lsn`. Applying it twice changes nothing."""
@@ -58,6 +54,15 @@ class Contents:
                     if lsn > self.floors.get(side, 0):
                         tree.clear()
                         self.changed.add(side)
+
+    def groups(self) -> Iterator[RecordGroup]:
+        """Yield all documents, by collection; those above others first."""
+        for (partition, encrypted), tree in self.sides.items():
+            for node in tree.nodes():
+                documents = node.documents
+                yield RecordGroup(
+                    node.path, list(documents), list(documents.values()), partition, encrypted
+                )
 
     def records(self, path: str = "") -> Iterator[Record]:
         """Yield the documents at and under a path; all of them for ""."""

@@ -16,6 +16,7 @@ class Persistor(Protocol):
     `close`; async methods all run on one event loop. A persistor may also have
 
     - `checkpoint()`: put the data in its lasting form, called by `store.checkpoint()` and at close;
+    - `load_groups(paths)`: as `load`, but documents in `RecordGroup`s, which is much faster;
     - `follow(deliver)`: call `deliver(batch)` with each commit that somebody else made.
     """
 

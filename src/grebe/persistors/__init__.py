@@ -1,6 +1,15 @@
 """Who stores the data, and the classes that a persistor deals with."""
 
-from grebe.core.operation import Batch, Clear, Delete, Move, Operation, Put, Record
+from grebe.core.operation import (
+    Batch,
+    Clear,
+    Delete,
+    Move,
+    Operation,
+    Put,
+    Record,
+    RecordGroup,
+)
 from grebe.persistence.persistor import Persistor
 from grebe.persistors.file.persistor import FilePersistor
 from grebe.persistors.memory import MemoryPersistor
@@ -16,4 +25,5 @@ __all__ = [
     "Persistor",
     "Put",
     "Record",
+    "RecordGroup",
 ]

@@ -7,21 +7,23 @@ commit included, and applies them to the records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from grebe.core import path as paths
 from grebe.core.entry import Entry, home_of
-from grebe.core.operation import Clear, Delete, Move, Operation, Record
+from grebe.core.operation import Clear, Delete, Move, Operation, Record, RecordGroup
 from grebe.core.tree import Tree
 
 
 class Loaded(NamedTuple):
-    """A document that a load brought."""
+    """Documents of a collection that a load brought."""
 
     collection: str
-    id: str
-    entry: Entry
+    ids: Sequence[str]
+    order: int
+    """Last insertion number that was given."""
 
 
 class Hydration:
@@ -69,28 +71,57 @@ class Hydration:
         self._watching = [other for other in self._watching if other is not watch]
 
     def merge(
-        self, records: Iterable[Record], watch: list[Operation], first_order: int
+        self, groups: Iterable[RecordGroup], watch: list[Operation], last_order: int
     ) -> Iterator[Loaded]:
-        """Put records into the tree where there is nothing, and yield those. O(records)."""
+        """Put documents into the tree where there is nothing, and yield those. O(documents).
+
+        `last_order` is the last insertion number in use; each document gets the next.
+        """
         if any(type(operation) is Clear for operation in watch):
             return
-        deleted = {op.path for op in watch if type(op) is Delete}
-        moves = [op for op in watch if type(op) is Move]
-        above, node = None, None
-        order = first_order
-        for path, value, partition, encrypted in records:
-            collection, _, document_id = path.rpartition("/")
-            if deleted and not deleted.isdisjoint(paths.ancestors(path)):
-                continue
-            for move in moves:
-                if partition == move.source and paths.is_under(path, move.path):
-                    partition = move.target
-            if node is None or collection != above:
-                above, node = collection, self._tree.ensure(collection)
-                node.settled = None
-            if document_id in node.documents:
-                continue
-            order += 1
-            entry = Entry(value, order, home_of(partition, encrypted, True, False))
-            node.documents[document_id] = entry
-            yield Loaded(collection, document_id, entry)
+        for group in _still_there(groups, watch):
+            node = self._tree.ensure(group.collection)
+            node.settled = None
+            documents = node.documents
+            home = home_of(group.partition, group.encrypted, True, False)
+            first = last_order + 1
+            entries = [Entry(value, n, home) for n, value in enumerate(group.values, first)]
+            last_order += len(entries)
+            ids = group.ids
+            if documents and not documents.keys().isdisjoint(ids):
+                new = [i for i, document_id in enumerate(ids) if document_id not in documents]
+                ids, entries = [ids[i] for i in new], [entries[i] for i in new]
+            documents.update(zip(ids, entries, strict=True))
+            yield Loaded(group.collection, ids, last_order)
+
+
+def _still_there(groups: Iterable[RecordGroup], watch: list[Operation]) -> Iterator[RecordGroup]:
+    """Yield the groups without what was deleted, and with what was moved where it is now."""
+    deleted = {operation.path for operation in watch if type(operation) is Delete}
+    moves = [operation for operation in watch if type(operation) is Move]
+    for group in groups:
+        if not deleted and not moves:
+            if group.ids:
+                yield group
+            continue
+        for path, value, partition, encrypted in group.records():
+            if deleted.isdisjoint(paths.ancestors(path)):
+                for move in moves:
+                    if partition == move.source and paths.is_under(path, move.path):
+                        partition = move.target
+                collection, document_id = paths.split(path)
+                yield RecordGroup(collection, [document_id], [value], partition, encrypted)
+
+
+def grouped(records: Iterable[Record]) -> Iterator[RecordGroup]:
+    """Yield records by collection, for persistors that give them one by one."""
+    for (collection, partition, encrypted), run in groupby(records, _group_of):
+        rows = list(run)
+        start = len(collection) + 1
+        ids = [record.path[start:] for record in rows]
+        values = [record.value for record in rows]
+        yield RecordGroup(collection, ids, values, partition, encrypted)
+
+
+def _group_of(record: Record) -> tuple[str, str, bool]:
+    return record.path.rpartition("/")[0], record.partition, record.encrypted

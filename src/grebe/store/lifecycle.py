@@ -18,8 +18,7 @@ from typing import Any, TypeVar
 
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
-from grebe.core.operation import Batch, Record
-from grebe.documents.collection import document_at
+from grebe.core.operation import Batch, RecordGroup
 from grebe.documents.document import Document
 from grebe.documents.query import Query
 from grebe.errors import GrebeError
@@ -31,6 +30,7 @@ from grebe.persistence.resolver import Resolver
 from grebe.persistors.file.persistor import FilePersistor
 from grebe.reactive.broadcast import Scheduler
 from grebe.reactive.live import HYDRATED, LOUD
+from grebe.store.hydration import grouped
 from grebe.store.writing import Writer
 
 R = TypeVar("R")
@@ -139,8 +139,12 @@ class Lifecycle:
             watch = writer.hydration.begin(waiting)
         try:
             with garbage_collection_paused():
-                records = await self._call(persistor.load, wanted)
-                self._merge(records, wanted, watch)
+                load_groups = getattr(persistor, "load_groups", None)
+                if load_groups is not None:
+                    groups = await self._call(load_groups, wanted)
+                else:
+                    groups = grouped(await self._call(persistor.load, wanted))
+                self._merge(groups, wanted, watch)
         finally:
             with writer.lock:
                 writer.hydration.end(watch)
@@ -148,21 +152,22 @@ class Lifecycle:
         if self._on_hydrate is not None:
             self._reports.call(self._on_hydrate, wanted)
 
-    def _merge(self, records: Iterable[Record], wanted: list[str] | None, watch: list[Any]) -> None:
+    def _merge(
+        self, groups: Iterable[RecordGroup], wanted: list[str] | None, watch: list[Any]
+    ) -> None:
         writer = self._writer
-        records = list(records)  # read before the lock is taken: it may take long
-        broadcasting = writer.broadcasting
+        groups = list(groups)  # read before the lock is taken: it may take long
         depending: list[Document[Any]] = []
         with writer.lock:
             writer.check_open()
-            for collection, document_id, entry in writer.hydration.merge(
-                records, watch, writer.order
-            ):
-                writer.order = entry.order
-                if broadcasting.watched:
-                    broadcasting.mark(collection, document_id, LOUD | HYDRATED)
-                if writer.options.by_path and writer.options.resolve(collection).depends_on:
-                    depending.append(document_at(writer, f"{collection}/{document_id}"))
+            merged = writer.hydration.merge(groups, watch, writer.order)
+            for collection, ids, order in merged:
+                writer.order = order
+                if writer.broadcasting.watched:
+                    for document_id in ids:
+                        writer.broadcasting.mark(collection, document_id, LOUD | HYDRATED)
+                if writer.options.resolve(collection).depends_on is not None:
+                    depending += [writer.reference(f"{collection}/{i}") for i in ids]
             writer.hydration.mark_loaded(wanted)
             for doc in depending:
                 try:

@@ -34,8 +34,11 @@ class NewFile(Protocol):
 class FileSystem(Protocol):
     """What the file persistor asks of the system. Everything raises OSError."""
 
+    def is_directory(self, path: str) -> bool:
+        """Tell whether there is a directory of this name."""
+
     def make_directory(self, path: str) -> None:
-        """Make a directory, and those above it, durably; one that is there is fine."""
+        """Make one directory in another."""
 
     def list_directory(self, path: str) -> list[str]:
         """Return the names in a directory."""
@@ -117,18 +120,13 @@ else:
 class OsFileSystem:
     """The real file system."""
 
+    def is_directory(self, path: str) -> bool:
+        """See FileSystem."""
+        return os.path.isdir(path)
+
     def make_directory(self, path: str) -> None:
         """See FileSystem."""
-        missing = []
-        above = os.path.abspath(path)
-        while not os.path.isdir(above):
-            missing.append(above)
-            above = os.path.dirname(above)
-        for directory in reversed(missing):
-            with contextlib.suppress(FileExistsError):  # made by somebody else just now
-                os.mkdir(directory, DIRECTORY_MODE)
-        for directory in missing:
-            self.sync_directory(os.path.dirname(directory))
+        os.mkdir(path, DIRECTORY_MODE)
 
     def list_directory(self, path: str) -> list[str]:
         """See FileSystem."""
@@ -184,9 +182,11 @@ class OsFileSystem:
         except BaseException:  # a file system without locks, for instance
             os.close(fd)
             raise
-        # For the message of whoever is refused; the kernel's lock counts, not this.
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        # For the message of whoever is refused; the kernel's lock counts, not this. So no full
+        # disk stops it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
         return lambda: os.close(fd)
 
 
@@ -214,6 +214,27 @@ def _read_pid(fd: int) -> int | None:
         return int(os.read(fd, 32))
     except (OSError, ValueError):
         return None
+
+
+def make_directories(fs: FileSystem, path: str) -> None:
+    """Make a directory and those above it, durably; one that is there is fine.
+
+    Each is in its parent durably before another is made in it, so only the last one can have been
+    left undurable by somebody who died: its entry is synced each time.
+    """
+    missing = []
+    above = path
+    while not fs.is_directory(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # made by somebody else just now
+            fs.make_directory(directory)
+        fs.sync_directory(os.path.dirname(directory))
+    if not missing:
+        # What we may not read we have not made either.
+        with contextlib.suppress(PermissionError):
+            fs.sync_directory(os.path.dirname(path))
 
 
 def write_file(fs: FileSystem, directory: str, name: str, parts: list[bytes]) -> None:

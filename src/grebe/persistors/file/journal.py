@@ -96,7 +96,7 @@ def _encode_operations(operations: Sequence[Operation]) -> Iterator[bytes]:
             continue
         partition, encrypted = kind
         head = b'["%b",%b,{' % (b"seal" if encrypted else b"put", encode(to_text(partition)))
-        puts = cast('Iterator[Put]', group)
+        puts = cast("Iterator[Put]", group)
         if encrypted:
             lines = (b'%b:"%b"' % (encode(p[0]), base64.b64encode(p[1])) for p in puts)
         else:

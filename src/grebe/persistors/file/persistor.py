@@ -24,8 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from grebe.core import path as paths
-from grebe.core.operation import Batch, Clear, Delete, Move, Put, Record
+from grebe.core.operation import Batch, Clear, Delete, Move, Put, Record, RecordGroup
 from grebe.errors import GrebeError, PersistenceError, ReadOnlyError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.resolver import Resolver, readable_resolver
@@ -38,10 +37,17 @@ from grebe.persistors.file.checkpoint import (
     write_manifest,
     write_partitions,
 )
-from grebe.persistors.file.filesystem import FileSystem, OsFileSystem
+from grebe.persistors.file.filesystem import FileSystem, OsFileSystem, make_directories
 from grebe.persistors.file.journal import JournalRecord
 from grebe.persistors.file.manifest import Manifest
-from grebe.persistors.file.recovery import Found, fold, read_consistently, read_directory
+from grebe.persistors.file.recovery import (
+    Found,
+    fold,
+    read_consistently,
+    read_directory,
+    read_partition,
+    select,
+)
 
 log = logging.getLogger("grebe")
 
@@ -107,14 +113,14 @@ class FilePersistor:
         """Take the lock, make the directory if need be, read what it holds. See Persistor."""
         with self._as_persistence_error("opened"):
             if self._read_only:
-                if not os.path.isdir(self._path):
+                if not self._fs.is_directory(self._path):
                     raise PersistenceError(f"{self._path} does not exist; open it for writing")
                 found, self._snapshot = read_consistently(self._fs, self._path)
                 if found.manifest is None:
                     raise PersistenceError(f"{self._path} holds no store; open it for writing")
                 self._adopt(found)
                 return
-            self._fs.make_directory(self._path)
+            make_directories(self._fs, self._path)
             lock = os.path.join(self._path, names.LOCK)
             self._release = self._fs.lock(lock, self._path)
             try:
@@ -144,8 +150,13 @@ class FilePersistor:
 
     def load(self, wanted: Sequence[str] | None) -> Iterable[Record]:
         """Return documents; reads the partition files that may hold them. See Persistor."""
+        for group in self.load_groups(wanted):
+            yield from group.records()
+
+    def load_groups(self, wanted: Sequence[str] | None) -> Iterator[RecordGroup]:
+        """Do as `load`, by collection. See Persistor."""
         if self._snapshot is not None:
-            yield from _select(self._snapshot.records(), wanted)
+            yield from select(self._snapshot.groups(), wanted)
             return
         with self._turn, self._as_persistence_error("read"):
             with self._mutex:
@@ -155,15 +166,14 @@ class FilePersistor:
             if moves:
                 changed = dirty
             clean = {side: name for side, name in files.items() if side not in changed}
-            for side, name in clean.items():
-                contents = fold(self._fs, self._path, {side: name}, self._manifest, [])
-                yield from _select(contents.records(), wanted)
+            for name in clean.values():
+                yield from select(read_partition(self._fs, self._path, name)[1], wanted)
             if commits:
                 contents = fold(
                     self._fs, self._path, dirty_sides(self._files, changed), self._manifest, commits
                 )
-                found = (r for r in contents.records() if (r.partition, r.encrypted) not in clean)
-                yield from _select(found, wanted)
+                found = (g for g in contents.groups() if (g.partition, g.encrypted) not in clean)
+                yield from select(found, wanted)
 
     def load_metadata(self) -> bytes | None:
         """See Persistor."""
@@ -384,11 +394,3 @@ class FilePersistor:
     def __repr__(self) -> str:
         """Show the directory."""
         return f"FilePersistor({str(self.directory)!r})"
-
-
-def _select(records: Iterable[Record], wanted: Sequence[str] | None) -> Iterator[Record]:
-    """Yield the records at or under the paths that are wanted. O(records), not O(paths)."""
-    if wanted is None:
-        return iter(records)
-    asked = set(wanted)
-    return (r for r in records if not asked.isdisjoint(paths.ancestors(r.path)))

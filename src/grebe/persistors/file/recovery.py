@@ -15,8 +15,11 @@ Everything else that does not fit is damage.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from grebe.core import path as paths
+from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistors.file import names
@@ -190,14 +193,35 @@ def fold(
     """
     contents = Contents()
     for side, name in files.items():
-        data = fs.read(os.path.join(directory, name))
-        header = decode_header(data, name)
-        lsn = max(header.lsn, manifest.lsn)
-        contents.add_side(side, decode_documents(data, header, name), lsn)
+        header, groups = read_partition(fs, directory, name)
+        contents.add_side(side, groups, max(header.lsn, manifest.lsn))
     for commit in commits:
         for operation in commit.operations:
             contents.apply(operation, commit.lsn)
     return contents
+
+
+def read_partition(
+    fs: FileSystem, directory: str, name: str
+) -> tuple[PartitionHeader, Iterator[RecordGroup]]:
+    """Return header and documents of a partition file, every byte checked. O(size)."""
+    data = fs.read(os.path.join(directory, name))
+    header = decode_header(data, name)
+    return header, decode_documents(data, header, name)
+
+
+def select(groups: Iterable[RecordGroup], wanted: Sequence[str] | None) -> Iterator[RecordGroup]:
+    """Yield what is at or under the paths that are wanted. O(documents), not O(paths)."""
+    asked = None if wanted is None else set(wanted)
+    for group in groups:
+        if asked is None or not asked.isdisjoint(paths.ancestors(group.collection)):
+            yield group
+            continue
+        prefix = group.collection + "/"
+        kept = [i for i, document_id in enumerate(group.ids) if prefix + document_id in asked]
+        if kept:
+            ids, values = [group.ids[i] for i in kept], [group.values[i] for i in kept]
+            yield group._replace(ids=ids, values=values)
 
 
 def read_consistently(fs: FileSystem, directory: str) -> tuple[Found, Contents]:

@@ -1,0 +1,53 @@
+"""Output for people, by rich: only here is it imported, and only when it is needed.
+
+Results go to the standard output; progress bars only to a terminal, so pipes and files get plain
+text without control codes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from grebe.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+T = TypeVar("T")
+
+
+def require(extra: str, *modules: str) -> None:
+    """Check that the libraries of an extra are there.
+
+    Raises:
+        UsageError: one is not; says how to install them.
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UsageError(
+            f"{' and '.join(missing)} not installed; this command needs the extra {extra!r}: "
+            f'pip install "grebe[{extra}]"'
+        )
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that prints what it is given, without guessing at colours in it."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, emoji=False)
+
+
+def track(items: Iterable[T], what: str, count: int) -> Iterator[T]:
+    """Yield the items while a bar shows how far the reader is, on the standard error.
+
+    The bar disappears at the end, and there is none where nobody sees it.
+    """
+    console = make_console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, what, total=count, console=console, transient=True)
