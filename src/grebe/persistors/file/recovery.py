@@ -195,6 +195,10 @@ def fold(
     for side, name in files.items():
         header, groups = read_partition(fs, directory, name)
         contents.add_side(side, groups, max(header.lsn, manifest.lsn))
+        if header.lsn > manifest.lsn:
+            # Case 3: the next manifest must list the file as it is now, though no commit is left
+            # that would change it.
+            contents.changed.add(side)
     for commit in commits:
         for operation in commit.operations:
             contents.apply(operation, commit.lsn)
