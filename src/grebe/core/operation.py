@@ -6,9 +6,9 @@ dataclass costs four times as much to make.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import NamedTuple, cast
 
 DEFAULT_PARTITION = "__store__"
 """The partition of documents for which nobody asked for another."""
@@ -93,16 +93,59 @@ class RecordGroup(NamedTuple):
         return f"RecordGroup({self.collection!r}, <{count} documents>, {self.partition!r})"
 
 
-@dataclass(frozen=True, slots=True)
+class PutMany(NamedTuple):
+    """Many puts of one partition in one: what a bulk write is until somebody wants single puts."""
+
+    paths: Sequence[str]
+    values: Sequence[bytes]
+    partition: str = DEFAULT_PARTITION
+    encrypted: bool = False
+
+    def puts(self) -> Iterator[Put]:
+        """Yield the single puts."""
+        rest = repeat(self.partition), repeat(self.encrypted)
+        return map(Put._make, zip(self.paths, self.values, *rest, strict=False))
+
+    def __repr__(self) -> str:
+        """Show everything but the data."""
+        return f"PutMany(<{len(self.paths)} documents>, {self.partition!r}, {self.encrypted})"
+
+
 class Batch:
-    """The unit of a commit: applied as a whole, in order, or not at all.
+    """The unit of a commit: applied as a whole, in order, or not at all. Immutable."""
 
-    `metadata` is to be stored with it and given back by `load_metadata`; None leaves it as it is.
-    """
+    __slots__ = ("metadata", "parts")
 
-    operations: tuple[Operation, ...]
-    metadata: bytes | None = None
+    def __init__(
+        self, operations: Iterable[Operation | PutMany], metadata: bytes | None = None
+    ) -> None:
+        self.parts = tuple(operations)
+        """The operations, where many puts may stand as one PutMany."""
+        self.metadata = metadata
+        """To be stored with it and given back by `load_metadata`; None leaves that as it is."""
 
-    def __len__(self) -> int:
-        """Return the number of operations."""
-        return len(self.operations)
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations in order; one put for each document at most. O(documents)."""
+        return tuple(single_operations(self.parts))
+
+    def __eq__(self, other: object) -> bool:
+        """Compare operations and metadata."""
+        if not isinstance(other, Batch):
+            return NotImplemented
+        return self.operations == other.operations and self.metadata == other.metadata
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """Show the operations without their data."""
+        return f"Batch({list(self.parts)!r})"
+
+
+def single_operations(parts: Iterable[Operation | PutMany]) -> Iterator[Operation]:
+    """Yield operations with each PutMany taken apart."""
+    for part in parts:
+        if type(part) is PutMany:
+            yield from part.puts()
+        else:
+            yield cast("Operation", part)

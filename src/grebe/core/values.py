@@ -57,27 +57,30 @@ def _is_plain(value: object) -> bool:
     """
     kind = type(value)
     if kind is dict:
-        items: Any = value.values()  # type: ignore[attr-defined]
-        for key in value:  # type: ignore[attr-defined]
+        for key, item in value.items():  # type: ignore[attr-defined]
             if type(key) is not str:
                 return False
-    elif kind is list:
-        items = value
-    else:
-        return _is_plain_scalar(value)
-    for item in items:
-        kind = type(item)
-        if kind is str or kind is bool or item is None:
-            continue
-        if kind is int:
-            if not INT_MIN <= item <= INT_MAX:
+            kind = type(item)
+            if kind is str or kind is bool or item is None:
+                continue
+            if kind is int:
+                if not INT_MIN <= item <= INT_MAX:
+                    return False
+            elif kind is float:
+                if item - item != 0:  # infinities and NaN
+                    return False
+            elif not _is_plain(item):
                 return False
-        elif kind is float:
-            if item - item != 0:  # infinities and NaN
-                return False
-        elif not _is_plain(item):
-            return False
-    return True
+        return True
+    if kind is list:
+        items: list[object] = value  # type: ignore[assignment]
+        return _NO_NUMBERS.issuperset(map(type, items)) or all(
+            item is None or _is_plain(item) for item in items
+        )
+    return _is_plain_scalar(value)
+
+
+_NO_NUMBERS = frozenset((str, bool, type(None)))
 
 
 def _is_plain_scalar(value: object) -> bool:

@@ -108,7 +108,8 @@ class Committer:
             return None
         self._in_flight, self.pending = self.pending, OperationLog()
         self._metadata_in_flight, self._metadata = self._metadata, None
-        return Attempt(Batch(tuple(self._in_flight), self._metadata_in_flight), self.written)
+        batch = Batch(self._in_flight.hand_out(), self._metadata_in_flight)
+        return Attempt(batch, self.written)
 
     def succeed(self, attempt: Attempt) -> None:
         """Note that an attempt's batch is durable."""

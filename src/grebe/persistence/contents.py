@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from grebe.core import path as paths
-from grebe.core.operation import Clear, Delete, Move, Operation, Put, Record, RecordGroup
+from grebe.core.operation import (
+    Clear,
+    Delete,
+    Move,
+    Operation,
+    Put,
+    PutMany,
+    Record,
+    RecordGroup,
+)
 from grebe.core.tree import Tree
 
 Side = tuple[str, bool]
@@ -36,12 +45,18 @@ class Contents:
         for collection, ids, values, _, _ in groups:
             tree.ensure(collection).documents.update(zip(ids, values, strict=True))
 
-    def apply(self, operation: Operation, lsn: int) -> None:
+    def apply(self, operation: Operation | PutMany, lsn: int) -> None:
         """Apply an operation of commit `lsn`. Applying it twice changes nothing."""
         match operation:
             case Put(path, value, partition, encrypted):
                 if lsn > self.floors.get((partition, encrypted), 0):
                     self._side((partition, encrypted)).put(path, value)
+                    self.changed.add((partition, encrypted))
+            case PutMany(documents, values, partition, encrypted):
+                if lsn > self.floors.get((partition, encrypted), 0):
+                    tree = self._side((partition, encrypted))
+                    for path, value in zip(documents, values, strict=True):
+                        tree.put(path, value)
                     self.changed.add((partition, encrypted))
             case Delete(path, recursive):
                 for side, tree in self.sides.items():

@@ -1,27 +1,28 @@
 """Operations that wait, coalesced: of each document only the last put or deletion is kept.
 
 Rule: a put or deletion takes the place of an earlier one of the same path, at the end. That is
-the same as applying both: nothing else depends on the value that was overwritten.
+the same as applying both: nothing else depends on the value that was overwritten. Bulk puts are
+kept as they are until they are handed out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import compress
 
 from grebe.core import path as paths
-from grebe.core.operation import Clear, Delete, Move, Operation, Put
+from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
 
 
 class OperationLog:
     """An ordered, coalescing log. Not thread-safe."""
 
-    __slots__ = ("_moves", "_operations")
+    __slots__ = ("_count", "_operations")
 
-    def __init__(self, operations: Iterable[Operation] = ()) -> None:
+    def __init__(self, operations: Iterable[Operation | PutMany] = ()) -> None:
         # Puts are keyed by path, so that the hot path makes no key; everything else by a tuple.
-        self._operations: dict[Hashable, Operation] = {}
-        self._moves = 0
+        self._operations: dict[Hashable, Operation | PutMany] = {}
+        self._count = 0
         self.extend(operations)
 
     def put(self, operation: Put) -> None:
@@ -30,10 +31,10 @@ class OperationLog:
         operations.pop(operation.path, None)
         operations[operation.path] = operation
 
-    def put_many(self, documents: Sequence[str], values: Sequence[bytes], partition: str) -> None:
-        """Add puts of plain documents that are not here yet, in one go. O(documents)."""
-        rows = zip(documents, values, repeat(partition), repeat(False), strict=False)
-        self._operations.update(zip(documents, map(Put._make, rows), strict=True))
+    def put_many(self, operation: PutMany) -> None:
+        """Add puts of documents that do not wait here. O(1)."""
+        self._count += 1
+        self._operations[("many", self._count)] = operation
 
     def delete(self, operation: Delete) -> None:
         """Add a deletion; drops a waiting put of the same path. O(1)."""
@@ -48,8 +49,8 @@ class OperationLog:
 
     def move(self, operation: Move) -> None:
         """Add a move. O(1)."""
-        self._moves += 1
-        self._operations[("move", self._moves)] = operation
+        self._count += 1
+        self._operations[("move", self._count)] = operation
 
     def clear(self) -> None:
         """Drop everything that waits and add the removal of everything."""
@@ -59,12 +60,14 @@ class OperationLog:
         """Drop everything."""
         self._operations = {}
 
-    def extend(self, operations: Iterable[Operation]) -> None:
+    def extend(self, operations: Iterable[Operation | PutMany]) -> None:
         """Add operations in order. O(operations)."""
         for operation in operations:
             match operation:
                 case Put():
                     self.put(operation)
+                case PutMany():
+                    self.put_many(operation)
                 case Delete():
                     self.delete(operation)
                 case Move():
@@ -75,18 +78,57 @@ class OperationLog:
     def drop_deleted(self) -> None:
         """Drop the puts that a later deletion covers. O(operations)."""
         deleted: set[str] = set()
-        for key, operation in reversed(list(self._operations.items())):
-            if isinstance(operation, Delete) and operation.recursive:
-                deleted.add(operation.path)
-            elif isinstance(operation, Put) and not deleted.isdisjoint(
-                paths.ancestors(operation.path)
-            ):
-                del self._operations[key]
+        kept: list[tuple[Hashable, Operation | PutMany]] = []
+        for key, operation in reversed(self._operations.items()):
+            match operation:
+                case Delete(path, True):
+                    deleted.add(path)
+                case Put(path) if not deleted.isdisjoint(paths.ancestors(path)):
+                    continue
+                case PutMany() if deleted:
+                    operation = _without(operation, deleted)
+            kept.append((key, operation))
+        self._operations = dict(reversed(kept))
 
-    def __iter__(self) -> Iterator[Operation]:
+    def hand_out(self) -> tuple[Operation | PutMany, ...]:
+        """Return the operations in order, with one put for each document at most. O(operations)."""
+        found = tuple(self._operations.values())
+        if len(found) < 2 or not any(type(operation) is PutMany for operation in found):
+            return found
+        # A document of a bulk put may have been written again since, by itself or in bulk.
+        later: set[str] = set()
+        kept: list[Operation | PutMany] = []
+        for operation in reversed(found):
+            match operation:
+                case Put(path):
+                    if path in later:
+                        continue
+                    later.add(path)
+                case PutMany(documents):
+                    if not later.isdisjoint(documents):
+                        operation = _select(operation, [path not in later for path in documents])
+                    later.update(documents)
+            kept.append(operation)
+        return tuple(reversed(kept))
+
+    def __iter__(self) -> Iterator[Operation | PutMany]:
         """Yield the operations in order."""
         return iter(self._operations.values())
 
     def __len__(self) -> int:
         """Return the number of operations."""
         return len(self._operations)
+
+
+def _without(operation: PutMany, deleted: set[str]) -> PutMany:
+    """Return a bulk put without the documents at or under deleted paths."""
+    return _select(
+        operation, [deleted.isdisjoint(paths.ancestors(path)) for path in operation.paths]
+    )
+
+
+def _select(operation: PutMany, chosen: Sequence[bool]) -> PutMany:
+    return operation._replace(
+        paths=list(compress(operation.paths, chosen)),
+        values=list(compress(operation.values, chosen)),
+    )

@@ -39,7 +39,7 @@ class MemoryPersistor:
         """See Persistor."""
         with self._lock:
             self._commits += 1
-            for operation in batch.operations:
+            for operation in batch.parts:
                 self._contents.apply(operation, self._commits)
             if batch.metadata is not None:
                 self._metadata = batch.metadata

@@ -17,7 +17,7 @@ from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry, home_of
 from grebe.core.ids import random_id
-from grebe.core.operation import Clear, Delete, Put
+from grebe.core.operation import Clear, Delete, Put, PutMany
 from grebe.core.options import ResolvedOptions
 from grebe.core.tree import CollectionNode, Place
 from grebe.documents.collection import Collection
@@ -152,9 +152,8 @@ class Writer(State):
         self.tree.collections[path].documents.update(zip(rest, entries[1:], strict=True))
         if self.committer is not None and home.saved:
             prefix = path + "/"
-            self.committer.pending.put_many(
-                [prefix + document_id for document_id in rest], values[1:], home.partition
-            )
+            written = [prefix + document_id for document_id in rest]
+            self.committer.pending.put_many(PutMany(written, values[1:], home.partition))
             self.committer.wrote()
         if self.broadcasting.watched:
             for document_id in rest:
@@ -317,7 +316,7 @@ class Writer(State):
             node is not None
             and node.settled is resolved
             and resolved.depends_on is None
-            and (old is None or old.value != value)
+            and (old is None or not _same(old, value))
         ):
             partition = resolved.partition
         else:
@@ -329,7 +328,7 @@ class Writer(State):
             moved = persist and self._settle(node, resolved, collection, document_id, partition)
             if old is not None and _same(old, value):
                 if persist and not old.home.saved:
-                    old.home = old.home._replace(saved=True)
+                    old.home = home_of(partition, False, True, old.home.canonical)
                     self._give(Put(doc.path, old.value, partition))
                 elif moved and self.committer is not None:
                     self.committer.wrote()
@@ -340,6 +339,8 @@ class Writer(State):
             self.order += 1
             entry = Entry(value, self.order, home_of(partition, False, persist))
         else:
+            if not persist:  # what is on disk stays there, and has to be found later
+                partition = old.partition
             entry = Entry(value, old.order, home_of(partition, False, persist))
         node.documents[document_id] = entry
         if persist:

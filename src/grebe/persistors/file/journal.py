@@ -15,14 +15,14 @@ with H: a record of another journal does not fit. Operations are
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import cast
+from typing import Any, cast
 from zlib import crc32
 
 from grebe.core import encoding
-from grebe.core.operation import Clear, Delete, Move, Operation, Put
+from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
 from grebe.errors import CorruptDataError
 from grebe.persistors.file.text import from_text, to_text
 
@@ -39,7 +39,7 @@ class JournalRecord:
     """One commit."""
 
     lsn: int
-    operations: tuple[Operation, ...]
+    operations: tuple[Operation | PutMany, ...]
     metadata: bytes | None = None
     carry: bool = False
     """Not a commit of its own: puts of what moved between partitions, as of commit `lsn`."""
@@ -86,29 +86,46 @@ def encode_record(record: JournalRecord, seed: int) -> list[bytes]:
     return parts
 
 
-def _encode_operations(operations: Sequence[Operation]) -> Iterator[bytes]:
+def _encode_operations(operations: Sequence[Operation | PutMany]) -> Iterator[bytes]:
     """Yield the JSON of operations; neighbouring puts of a partition go together."""
-    encode = encoding.encode
     for kind, group in groupby(operations, _kind):
         if kind is None:
             for operation in group:
-                yield _encode_other(operation)
-            continue
-        partition, encrypted = kind
-        head = b'["%b",%b,{' % (b"seal" if encrypted else b"put", encode(to_text(partition)))
-        puts = cast("Iterator[Put]", group)
-        if encrypted:
-            lines = (b'%b:"%b"' % (encode(p[0]), base64.b64encode(p[1])) for p in puts)
+                yield _encode_other(cast("Operation", operation))
+        elif kind == _MANY:
+            for many in cast("Iterator[PutMany]", group):
+                rows = zip(many.paths, many.values, strict=True)
+                yield from _encode_puts(many.partition, many.encrypted, rows)
         else:
-            lines = (b"%b:%b" % (encode(p[0]), p[1]) for p in puts)
-        # In pieces of bounded size: a hundred thousand documents need not be joined in memory.
-        while piece := b",".join(islice(lines, PUTS_JOINED_MAX)):
-            yield head + piece + b"}]"
+            puts = ((put[0], put[1]) for put in cast("Iterator[Put]", group))
+            yield from _encode_puts(*kind, puts)
 
 
-def _kind(operation: Operation) -> tuple[str, bool] | None:
+def _encode_puts(
+    partition: str, encrypted: bool, documents: Iterable[tuple[str, bytes]]
+) -> Iterator[bytes]:
+    """Yield the JSON of puts, in pieces of bounded size.
+
+    So a hundred thousand documents need not be joined in memory.
+    """
+    encode = encoding.encode
+    head = b'["%b",%b,{' % (b"seal" if encrypted else b"put", encode(to_text(partition)))
+    if encrypted:
+        lines = (b'%b:"%b"' % (encode(path), base64.b64encode(value)) for path, value in documents)
+    else:
+        lines = (b"%b:%b" % (encode(path), value) for path, value in documents)
+    while piece := b",".join(islice(lines, PUTS_JOINED_MAX)):
+        yield head + piece + b"}]"
+
+
+_MANY = ("", None)
+
+
+def _kind(operation: Operation | PutMany) -> tuple[str, Any] | None:
     """Return what neighbouring operations must share to be written together."""
-    return (operation[2], operation[3]) if type(operation) is Put else None
+    if type(operation) is Put:
+        return operation[2], operation[3]
+    return _MANY if type(operation) is PutMany else None
 
 
 def _encode_other(operation: Operation) -> bytes:
@@ -154,12 +171,17 @@ def decode_journal(data: bytes, file: str) -> Journal:
     while position < len(data):
         stop = data.find(b"\n", position) + 1
         record = _decode_record(data[position:stop], seed) if stop else None
-        if record is None or (records and record.lsn != records[-1].lsn + 1):
+        if record is None or (records and not _follows(record, records[-1])):
             _refuse_records_behind(data, stop or len(data), seed, file)
             break
         records.append(record)
         position = stop
     return Journal(store, number, records, len(data) - position)
+
+
+def _follows(record: JournalRecord, last: JournalRecord) -> bool:
+    """Tell whether the number is right; a carry has that of the last commit it includes."""
+    return record.lsn == last.lsn + (0 if record.carry else 1)
 
 
 def _decode_record(line: bytes, seed: int) -> JournalRecord | None:
@@ -170,13 +192,11 @@ def _decode_record(line: bytes, seed: int) -> JournalRecord | None:
     at = body.find(_OPERATIONS)
     try:
         fields = encoding.decode(body[: at - 1] + b"}")
-        operations: list[Operation] = []
-        for row in encoding.split_arrays(body[at + len(_OPERATIONS) :]):
-            operations += _decode_operations(row)
+        rows = encoding.split_arrays(body[at + len(_OPERATIONS) :])
         metadata = fields.get("metadata")
         return JournalRecord(
             fields["lsn"],
-            tuple(operations),
+            tuple(_decode_operation(row) for row in rows),
             None if metadata is None else _decode_metadata(metadata),
             fields.get("carry", False),
         )
@@ -190,24 +210,24 @@ def _decode_metadata(text: str) -> bytes:
     return text[1:].encode() if text.startswith("=") else base64.b64decode(text)
 
 
-def _decode_operations(row: Sequence[bytes]) -> list[Operation]:
+def _decode_operation(row: Sequence[bytes]) -> Operation | PutMany:
     kind = bytes(row[0])
     decode = encoding.decode
     if kind == b'"put"':
-        partition = from_text(decode(row[1]))
         documents = encoding.split_object(row[2])
-        return [Put(path, bytes(value), partition) for path, value in documents.items()]
-    values = [decode(item) for item in row[1:]]
+        values = [bytes(value) for value in documents.values()]
+        return PutMany(list(documents), values, from_text(decode(row[1])))
+    fields = [decode(item) for item in row[1:]]
     match kind:
         case b'"delete"':
-            return [Delete(values[0], values[1])]
+            return Delete(fields[0], fields[1])
         case b'"move"':
-            return [Move(values[0], from_text(values[1]), from_text(values[2]))]
+            return Move(fields[0], from_text(fields[1]), from_text(fields[2]))
         case b'"seal"':
-            partition = from_text(values[0])
-            return [Put(p, base64.b64decode(v), partition, True) for p, v in values[1].items()]
+            sealed = [base64.b64decode(value) for value in fields[1].values()]
+            return PutMany(list(fields[1]), sealed, from_text(fields[0]), True)
         case b'"clear"':
-            return [Clear()]
+            return Clear()
     raise ValueError(f"unknown operation {kind!r}")
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from grebe.core.operation import Batch, Clear, Delete, Move, Put, Record, RecordGroup
+from grebe.core.operation import Batch, Clear, Delete, Move, Put, PutMany, Record, RecordGroup
 from grebe.errors import GrebeError, PersistenceError, ReadOnlyError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.resolver import Resolver, readable_resolver
@@ -141,7 +141,7 @@ class FilePersistor:
         if self._read_only:
             raise ReadOnlyError(self._path)
         with self._mutex, self._as_persistence_error("written to"):
-            record = JournalRecord(self._lsn + 1, batch.operations, batch.metadata)
+            record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
             self._append(record)
             self._lsn = record.lsn
             self._commits.append(record)
@@ -250,7 +250,7 @@ class FilePersistor:
         """Note which partitions a commit may have changed."""
         for operation in record.operations:
             match operation:
-                case Put(_, _, partition, encrypted):
+                case Put(_, _, partition, encrypted) | PutMany(_, _, partition, encrypted):
                     self._dirty.add((partition, encrypted))
                 case Move(_, source, target):
                     self._moves = True
