@@ -37,7 +37,7 @@ class State:
         self.tree: Tree[Entry] = Tree()
         self.options = Options(defaults)
         self.hydration = Hydration(self.tree)
-        self.placement = Placement(self.tree, self.options, self.hydration.is_loaded)
+        self.placement = Placement(self.tree, self.options, self.hydration.knows_all)
         self.broadcasting = Broadcast(self.tree, self.lock, scheduler)
         self.committer: Committer | None = None
         """Where writes wait for the disk; None: nothing is persisted."""

@@ -41,6 +41,10 @@ class Hydration:
         """Tell whether all that is stored at and under a path is in memory."""
         return self._everything or not self._loaded.isdisjoint(paths.ancestors(path))
 
+    def knows_all(self, path: str) -> bool:
+        """Tell whether nothing is stored at or under a path but what is in memory."""
+        return not self._hidden and self.is_loaded(path)
+
     @property
     def hides_anything(self) -> bool:
         """Whether something was deleted in memory only."""

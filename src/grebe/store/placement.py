@@ -23,11 +23,11 @@ class Placement:
     """Decides on partitions and keeps entries and resolver in step. The store's lock is held."""
 
     def __init__(
-        self, tree: Tree[Entry], options: Options, is_loaded: Callable[[str], bool]
+        self, tree: Tree[Entry], options: Options, knows_all: Callable[[str], bool]
     ) -> None:
         self._tree = tree
         self._options = options
-        self._is_loaded = is_loaded
+        self._knows_all = knows_all
         self.resolver = Resolver()
 
     def compute(self, resolved: ResolvedOptions, snapshot: Callable[[], Any], path: str) -> str:
@@ -90,32 +90,36 @@ class Placement:
         self, node: CollectionNode[Entry] | None, collection: str, document_id: str
     ) -> set[str]:
         entry = None if node is None else node.documents.get(document_id)
-        if entry is not None:
-            return {entry.partition}
         path = f"{collection}/{document_id}"
-        if not self._is_loaded(path):
+        if entry is not None and (entry.home.saved or self._knows_all(path)):
+            return {entry.partition}
+        if not self._knows_all(path):
             return self.resolver.candidates(path)
         return {place.leaf.partition for place in self._inheriting(path)}
 
     def _sources_of_collection(
         self, node: CollectionNode[Entry] | None, collection: str
     ) -> set[str]:
-        if not self._is_loaded(collection):
+        if not self._knows_all(collection):
             return set(self.resolver.of(collection))
         return set() if node is None else {entry.partition for entry in node.documents.values()}
 
     def _move(self, scope: str, source: str, target: str) -> list[Move]:
-        """Move a scope in memory and return the operations that do the same on disk."""
-        for place in list(self._inheriting(scope)):
-            if place.leaf.partition == source:
-                place.leaf.home = home_of(target, *place.leaf.home[1:])
-                self.resolver.add(place.collection, target)
-                node = self._tree.collections[place.collection]
-                if place.collection != scope:
-                    node.settled = None
-        if not self._is_loaded(scope):
-            self._note_unseen(scope, source, target)
-        return [Move(scope, source, target), *self._moves_back(scope, source, target)]
+        """Return the operations that move a scope, after doing in memory what they do on disk."""
+        moves = [Move(scope, source, target), *self._moves_back(scope, source, target)]
+        for move in moves:
+            if not self._knows_all(scope):
+                self._note_unseen(*move)
+            # All that a persistor would take along, inheriting or not: were memory to differ from
+            # the disk, a later move would leave a document behind, and it would be there twice.
+            for place in list(self._tree.walk(move.path)):
+                home = place.leaf.home
+                if home.partition == move.source:
+                    place.leaf.home = home_of(move.target, *home[1:])
+                    self.resolver.add(place.collection, move.target)
+                    if place.collection != scope:
+                        self._tree.collections[place.collection].settled = None
+        return moves
 
     def _note_unseen(self, scope: str, source: str, target: str) -> None:
         """Note where documents that are not loaded may move to."""
