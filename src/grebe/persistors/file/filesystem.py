@@ -219,22 +219,21 @@ def _read_pid(fd: int) -> int | None:
 def make_directories(fs: FileSystem, path: str) -> None:
     """Make a directory and those above it, durably; one that is there is fine.
 
-    Each is in its parent durably before another is made in it, so only the last one can have been
-    left undurable by somebody who died: its entry is synced each time.
+    Each is in its parent durably before another is made in it. So of those that are there only the
+    last can have been left undurable, by somebody who died: its entry is synced each time.
     """
     missing = []
     above = path
     while not fs.is_directory(above):
         missing.append(above)
         above = os.path.dirname(above)
+    # A directory that we may not read we have not made anything in.
+    with contextlib.suppress(PermissionError):
+        fs.sync_directory(os.path.dirname(above))
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):  # made by somebody else just now
             fs.make_directory(directory)
         fs.sync_directory(os.path.dirname(directory))
-    if not missing:
-        # What we may not read we have not made either.
-        with contextlib.suppress(PermissionError):
-            fs.sync_directory(os.path.dirname(path))
 
 
 def write_file(fs: FileSystem, directory: str, name: str, parts: list[bytes]) -> None:
