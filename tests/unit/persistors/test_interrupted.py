@@ -7,6 +7,7 @@ import random
 import pytest
 
 from grebe.core.operation import Batch, Move, Put
+from grebe.errors import PersistenceError
 from grebe.persistors.file.filesystem import make_directories
 from grebe.testing import Fault, FaultyFileSystem, SimulatedFileSystem
 from tests.crash.oracle import DIRECTORY, State, open_on, state_of
@@ -58,3 +59,53 @@ class TestDirectories:
         survivor = SimulatedFileSystem(disk=fs.disk)
         make_directories(survivor, DIRECTORY)
         assert DIRECTORY in survivor.disk.image(())
+
+
+class TestCarry:
+    def two_partitions(self, fs) -> State:
+        persistor = open_on(fs)
+        state = commit(persistor, State(), Put("u/1", b"1", "a"), Put("v/1", b"2", "b"))
+        persistor.checkpoint()
+        persistor.close()
+        return state
+
+    def interrupt(self, fs, state: State) -> State:
+        """Die in a checkpoint with a move, behind the carry and the first partition."""
+        faulty = FaultyFileSystem(fs)
+        persistor = open_on(faulty)
+        state = commit(persistor, state, Move("u", "a", "b"))
+        stop_before(faulty, "rename", "/b.json")
+        with pytest.raises(Stop):
+            persistor.checkpoint()
+        persistor.close()
+        return state
+
+    def test_a_carry_is_written_anew_with_the_commits(self, fs):
+        """A journal that begins with recovered commits and a carry can be read."""
+        state = self.interrupt(fs, self.two_partitions(fs))
+        for value in (b"3", b"4"):
+            persistor = open_on(fs)
+            assert state_of(persistor) == state
+            state = commit(persistor, state, Put("u/2", value, "b"))
+            persistor.close()
+        persistor = open_on(fs)
+        assert state_of(persistor) == state
+        persistor.close()
+
+    def test_a_carry_supersedes_a_commit_that_failed_before_it(self, fs):
+        """A failed commit in an older journal does not make the carry behind it unreadable."""
+        state = self.two_partitions(fs)
+        faulty = FaultyFileSystem(fs)
+        persistor = open_on(faulty)
+        state = commit(persistor, state, Move("u", "a", "b"))
+        faulty.fault = Fault(1, kinds=frozenset({"sync"}))
+        with pytest.raises(PersistenceError):
+            persistor.commit(batch(Put("u/1", b"doubtful", "b")))
+        faulty.heal()
+        stop_before(faulty, "rename", "/b.json")
+        with pytest.raises(Stop):
+            persistor.checkpoint()
+        persistor.close()
+        persistor = open_on(fs)
+        assert state_of(persistor) == state
+        persistor.close()

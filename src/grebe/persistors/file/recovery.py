@@ -170,11 +170,12 @@ def _read_journals(fs: FileSystem, directory: str, found: Found, manifest: Manif
 
 
 def _supersede(commits: list[JournalRecord], journal: Journal) -> None:
-    """Drop the commits that a later journal has again; see case 6."""
-    if journal.records and not journal.records[0].carry:
-        first = journal.records[0].lsn
-        while commits and commits[-1].lsn >= first:
-            commits.pop()
+    """Drop the commits that a later journal has again, or was begun without; see case 6."""
+    if journal.records:
+        first = journal.records[0]
+        # A carry comes behind the last acknowledged commit: one after that had failed before.
+        last = first.lsn if first.carry else first.lsn - 1
+        commits[:] = [commit for commit in commits if commit.lsn <= last]
 
 
 def fold(
