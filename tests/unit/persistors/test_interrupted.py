@@ -100,7 +100,7 @@ class TestCarry:
         state = commit(persistor, state, Move("u", "a", "b"))
         faulty.fault = Fault(1, kinds=frozenset({"sync"}))
         with pytest.raises(PersistenceError):
-            persistor.commit(batch(Put("u/1", b"doubtful", "b")))
+            persistor.commit(batch(Put("u/1", b"5", "b")))
         faulty.heal()
         stop_before(faulty, "rename", "/b.json")
         with pytest.raises(Stop):
@@ -109,3 +109,25 @@ class TestCarry:
         persistor = open_on(fs)
         assert state_of(persistor) == state
         persistor.close()
+
+
+class TestSealing:
+    def test_no_partition_gets_ahead_of_the_journals(self, fs):
+        """A commit read from the page cache is made durable before a checkpoint builds on it."""
+        faulty = FaultyFileSystem(fs)
+        persistor = open_on(faulty)
+        state = commit(persistor, State(), Put("u/1", b"1", "a"), Put("v/1", b"1", "b"))
+        second = batch(Put("u/1", b"2", "a"), Put("v/1", b"2", "b"))
+        stop_before(faulty, "sync", ".jsonl")
+        with pytest.raises(Stop):
+            persistor.commit(second)
+        survivor = SimulatedFileSystem(disk=fs.disk)
+        disks = []
+        survivor.on_change = lambda: disks.append(survivor.disk)
+        persistor = open_on(survivor)
+        assert state_of(persistor) == state.after(second)
+        persistor.checkpoint()
+        for disk in disks:
+            for image in disk.images("weak", random.Random(1), 50):
+                persistor = open_on(SimulatedFileSystem(image))
+                assert state_of(persistor) in (state, state.after(second))

@@ -4,7 +4,7 @@ This module holds the state and the locks; recovery.py reads a directory, checkp
 
 Invariants:
 1. Every commit above the manifest's is in `_commits`, and durable in the journals (`_unsealed`
-   apart, until the first commit).
+   apart, until the first commit or checkpoint).
 2. A commit is acknowledged only after the sync of the journal that holds it.
 3. After a failed write or sync a journal is not used any more; the commit goes into a new one.
 4. Journals are removed only when the manifest that makes them obsolete is durable.
@@ -221,14 +221,9 @@ class FilePersistor:
     def _append(self, record: JournalRecord) -> None:
         writer = self._writer
         if writer is None:
-            number = self._next_journal()
             # What recovery accepted may be in the page cache only: it is written anew first.
-            records = [*self._unsealed, record]
-            self._writer = JournalWriter.create(
-                self._fs, self._path, self._manifest.store, number, records
-            )
+            self._writer = self._new_journal([*self._unsealed, record])
             self._unsealed = []
-            self._journal_bytes += self._writer.size
             return
         before = writer.size
         try:
@@ -240,6 +235,12 @@ class FilePersistor:
             raise
         finally:
             self._journal_bytes += writer.size - before
+
+    def _new_journal(self, records: list[JournalRecord]) -> JournalWriter:
+        store, number = self._manifest.store, self._next_journal()
+        writer = JournalWriter.create(self._fs, self._path, store, number, records)
+        self._journal_bytes += writer.size
+        return writer
 
     def _next_journal(self) -> int:
         number = self._journals[-1] + 1 if self._journals else 1
@@ -308,6 +309,11 @@ class FilePersistor:
         with self._mutex:
             if not self._commits and not self._journals:
                 return
+            if self._unsealed:
+                # Partitions must not get ahead of a commit that the disk may not have yet: after a
+                # power failure some would include it and some would not.
+                self._new_journal(self._unsealed).close()
+                self._unsealed = []
             commits, dirty, lsn = list(self._commits), set(self._dirty), self._lsn
             metadata, size, moves = self._metadata, self._journal_bytes, self._moves
             # The carry's journal gets its number now: later commits must come after it.
