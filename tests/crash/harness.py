@@ -35,9 +35,7 @@ class Moment:
 class Run:
     """A workload's hands: opens, commits, checkpoints, closes, and keeps each moment."""
 
-    def __init__(
-        self, disk: Disk | None = None, acceptable: tuple[State, ...] = (EMPTY,)
-    ) -> None:
+    def __init__(self, disk: Disk | None = None, acceptable: tuple[State, ...] = (EMPTY,)) -> None:
         self.fs = SimulatedFileSystem(disk=disk)
         self.faulty = FaultyFileSystem(self.fs)
         self.fs.on_change = self._note

@@ -33,7 +33,9 @@ class State:
         return State(documents, self.metadata if batch.metadata is None else batch.metadata)
 
     def __repr__(self) -> str:
-        rows = ", ".join(f"{p}@{q}{'!' if e else ''}={v[:12]!r}" for p, q, e, v in sorted(self.documents))
+        rows = ", ".join(
+            f"{p}@{q}{'!' if e else ''}={v[:12]!r}" for p, q, e, v in sorted(self.documents)
+        )
         return f"State({rows}; {self.metadata!r})"
 
 
@@ -44,7 +46,10 @@ Found = dict[tuple[str, str, bool], bytes]
 
 def _apply(found: Found, operation: Operation) -> Found:
     if isinstance(operation, Put):
-        return {**found, (operation.path, operation.partition, operation.encrypted): operation.value}
+        return {
+            **found,
+            (operation.path, operation.partition, operation.encrypted): operation.value,
+        }
     if isinstance(operation, Clear):
         return {}
     if isinstance(operation, Delete):
@@ -81,7 +86,9 @@ def open_on(fs: Any, **options: Any) -> FilePersistor:
     return persistor
 
 
-EXTRA = Batch((Put("extra/1", b'{"n":1}', "extra"), Put("extra/1", b"2", "a"), Delete("u/1")), b"extra")
+EXTRA = Batch(
+    (Put("extra/1", b'{"n":1}', "extra"), Put("extra/1", b"2", "a"), Delete("u/1")), b"extra"
+)
 
 
 @dataclass(slots=True)

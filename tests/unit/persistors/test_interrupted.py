@@ -118,7 +118,7 @@ class TestSealing:
         persistor = open_on(faulty)
         state = commit(persistor, State(), Put("u/1", b"1", "a"), Put("v/1", b"1", "b"))
         second = batch(Put("u/1", b"2", "a"), Put("v/1", b"2", "b"))
-        stop_before(faulty, "sync", ".jsonl")
+        stop_before(faulty, "sync", "")
         with pytest.raises(Stop):
             persistor.commit(second)
         survivor = SimulatedFileSystem(disk=fs.disk)

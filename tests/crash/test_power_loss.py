@@ -1,0 +1,59 @@
+"""Power lost at every operation: the store opens on one commit, no older than acknowledged."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from grebe.testing import SimulatedFileSystem
+from tests.crash.harness import ROUNDS, SEED, Result, Run, examine, second_lives
+from tests.crash.workloads import WORKLOADS
+
+STATES_MAX = 500 * ROUNDS
+LIVES = 25
+
+
+def check(result: Result) -> None:
+    print(result)
+    assert not result.violations, f"seed {result.seed}\n" + "\n".join(result.violations[:5])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_power_loss(name: str):
+    """Whatever a power failure at any moment leaves, it is one commit that goes on working."""
+    run = Run()
+    WORKLOADS[name](run)
+    check(examine(name, run.moments, count_max=60 * ROUNDS, states_max=STATES_MAX))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_power_loss_after_a_kill(name: str):
+    """The same in the life of the next process, which saw what the first one had not synced."""
+    run = Run()
+    WORKLOADS[name](run)
+    moments = second_lives(run.moments, SEED, LIVES * ROUNDS)
+    check(examine(f"{name}, killed", moments, count_max=20 * ROUNDS, states_max=STATES_MAX))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_power_loss_in_recovery(name: str):
+    """The same while what a power failure left is being recovered."""
+    run = Run()
+    WORKLOADS[name](run)
+    rng = random.Random(SEED)
+    result = Result(f"{name}, recovery", SEED)
+    for moment in rng.sample(run.moments, min(len(run.moments), 12 * ROUNDS)):
+        images = list(moment.disk.images("weak", rng, 20))
+        for image in rng.sample(images, min(len(images), 2)):
+            second = Run(SimulatedFileSystem(image).disk, moment.acceptable)
+            lives = second_lives(second.moments, SEED, 1)
+            some = examine("", lives, count_max=20, states_max=STATES_MAX // 10)
+            result.moments += some.moments
+            result.images += some.images
+            result.states |= some.states
+            result.violations += some.violations
+    check(result)
