@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from grebe.core.operation import Batch, Operation
@@ -40,11 +41,11 @@ class Run:
         self.faulty = FaultyFileSystem(self.fs)
         self.fs.on_change = self._note
         self.acceptable = acceptable
+        self.base = acceptable[0]
+        """What this process has, so what its next commit is made on."""
         self.moments: list[Moment] = []
         self.acknowledged = 0
         self.what = "start"
-        self.interrupt: Callable[[str, str], object] | None = None
-        """Called with kind and path before calls; for commits during a checkpoint."""
         self._persistor: FilePersistor | None = None
         self._note()
 
@@ -53,26 +54,24 @@ class Run:
         assert self._persistor is not None
         return self._persistor
 
-    @property
-    def state(self) -> State:
-        assert len(self.acceptable) == 1, "no commit is in doubt here"
-        return self.acceptable[0]
-
     def open(self) -> None:
         self.what = "open"
         self._persistor = open_on(self.faulty)
-        found = state_of(self.persistor)
-        assert found in self.acceptable, f"opened on {found}, acceptable {self.acceptable}"
+        try:
+            self.base = state_of(self.persistor)
+        except PersistenceError:
+            self.persistor.close()
+            raise
+        assert self.base in self.acceptable, f"opened on {self.base}, not {self.acceptable}"
 
     def commit(self, *operations: Operation, metadata: bytes | None = None) -> None:
         """Commit; while that has not returned, both states are fine."""
         batch = Batch(operations, metadata)
         self.what = f"commit {self.acknowledged + 1}"
-        before = self.acceptable
-        wanted = before[0].after(batch)
-        self.acceptable = tuple(dict.fromkeys((*before, wanted)))
+        wanted = self.base.after(batch)
+        self.acceptable = tuple(dict.fromkeys((*self.acceptable, wanted)))
         self.persistor.commit(batch)
-        self.acceptable = (wanted,)
+        self.acceptable, self.base = (wanted,), wanted
         self.acknowledged += 1
         self._note()
 
@@ -175,13 +174,9 @@ def second_lives(moments: list[Moment], seed: int, count: int) -> list[Moment]:
         for plan in ("checkpoint", "commit", "both"):
             run = Run(moment.disk, moment.acceptable)
             run.open()
-            opened = state_of(run.persistor)
             if plan != "commit":
                 run.checkpoint()
             if plan != "checkpoint":
-                run.acceptable = tuple(
-                    dict.fromkeys((opened, *(run.acceptable if plan == "commit" else ())))
-                )
                 run.commit(*EXTRA.operations, metadata=EXTRA.metadata)
             run.die()
             for later in run.moments:
@@ -189,10 +184,6 @@ def second_lives(moments: list[Moment], seed: int, count: int) -> list[Moment]:
     return found
 
 
-def attempt(work: Callable[[], object]) -> PersistenceError | None:
-    """Return the error of something that may fail, which must be a PersistenceError."""
-    try:
-        work()
-    except PersistenceError as error:
-        return error
-    return None
+def report(text: str) -> None:
+    """Print a line of figures; shown by `pytest -s`, and with every failure."""
+    sys.stdout.write(f"\n{text}\n")

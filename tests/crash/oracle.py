@@ -1,4 +1,4 @@
-"""What a store must hold: a model that shares no code with the library, and the check of an image."""
+"""What a store must hold: a model without the library's code, and the check of an image."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def open_on(fs: Any, **options: Any) -> FilePersistor:
     # No checkpoint but those that the workload asks for; the store's id always the same.
     options.setdefault("checkpoint_bytes", 1 << 40)
     persistor = FilePersistor(DIRECTORY, file_system=fs, **options)
-    with mock.patch("grebe.persistors.file.persistor.secrets.token_hex", lambda _: "5" * 16):
+    with mock.patch("grebe.persistors.file.persistor.secrets.token_hex", return_value="5" * 16):
         persistor.open()
     return persistor
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from grebe.testing import SimulatedFileSystem
-from tests.crash.harness import ROUNDS, SEED, Result, Run, examine, second_lives
+from tests.crash.harness import ROUNDS, SEED, Result, Run, examine, report, second_lives
 from tests.crash.workloads import WORKLOADS
 
 STATES_MAX = 500 * ROUNDS
@@ -15,7 +15,7 @@ LIVES = 25
 
 
 def check(result: Result) -> None:
-    print(result)
+    report(str(result))
     assert not result.violations, f"seed {result.seed}\n" + "\n".join(result.violations[:5])
 
 

@@ -134,9 +134,10 @@ class FaultyFileSystem:
         if fault is None:
             return work()
         if fault.when == "after":
-            undo = work()
-            if kind == "lock" and callable(undo):
-                undo()
+            with contextlib.suppress(OSError):
+                undo = work()
+                if kind == "lock" and callable(undo):
+                    undo()
         raise error_of(fault, path)
 
 

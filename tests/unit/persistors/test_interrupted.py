@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 
 import pytest
@@ -131,3 +132,16 @@ class TestSealing:
             for image in disk.images("weak", random.Random(1), 50):
                 persistor = open_on(SimulatedFileSystem(image))
                 assert state_of(persistor) in (state, state.after(second))
+
+
+def test_a_journal_that_could_not_be_made_leaves_nothing(fs):
+    """A full disk is not filled further by the attempts to begin a journal."""
+    faulty = FaultyFileSystem(fs)
+    persistor = open_on(faulty)
+    faulty.fault = Fault(1, errno.ENOSPC, lasting=True, when="short", kinds=frozenset({"write"}))
+    before = fs.list_directory(DIRECTORY)
+    for _ in range(3):
+        with pytest.raises(PersistenceError):
+            persistor.commit(batch(Put("u/1", b"1", "a")))
+    assert fs.list_directory(DIRECTORY) == before
+    persistor.close()

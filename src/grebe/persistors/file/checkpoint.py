@@ -68,6 +68,9 @@ class JournalWriter:
             fs.sync_directory(directory)
         except BaseException:
             close_doubtful(file)
+            # On a full disk its room is needed; and each attempt makes another.
+            with contextlib.suppress(OSError):
+                fs.remove(temporary)
             raise
         return cls(file, seed, number, sum(map(len, parts)))
 
