@@ -237,7 +237,11 @@ class Broadcast:
         for path in list(self.dependencies.affected(loud)):
             collection, document_id = paths.split(path)
             if document_id in self.documents(collection):
-                self.mark(collection, document_id, LOUD | TOUCHED)
+                marks = self._marks.get(collection, {})
+                if document_id in marks:  # written too: it keeps its place among the changes
+                    marks[document_id] |= LOUD | TOUCHED
+                else:
+                    self.mark(collection, document_id, LOUD | TOUCHED)
 
     def check(self) -> None:
         """Raise AssertionError if a kept result differs from one made anew."""

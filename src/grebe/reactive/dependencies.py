@@ -48,12 +48,12 @@ class Dependencies:
         return list(self._reverse.get(path, ()))
 
     def affected(self, changed: Iterable[str]) -> Iterator[str]:
-        """Yield all that depend on changed documents, at any remove; each once, none of `changed`.
+        """Yield all that depend on changed documents, at any remove; each once.
 
         O(documents reached and their edges).
         """
         waiting = list(changed)
-        seen = set(waiting)
+        seen: set[str] = set()
         while waiting:
             for dependent in self._reverse.get(waiting.pop(), ()):
                 if dependent not in seen:
