@@ -1,18 +1,20 @@
 r"""Partition files: bytes from documents and back. Format: docs/file_format.md, "Partition file".
 
 ```
-{"grebe":{"format":1,"store":S,"partition":P,"lsn":N,"documents":D,"blocks":[B,...],"crc32":H},\n
+{"grebe":{"format":1,"store":S,"partition":P,"lsn":N,"documents":D,"blocks":[B,...],
+"sizes":[L,...],"crc32":H},\n                          (this is one line)
 "documents":{\n
 PATH:VALUE,\n        one line a document; the last without the comma
 }}\n
 ```
 H is the crc32 of the first line up to `,"crc32":`; each B that of 256 document lines with their
-ends; the second and last line are compared as they are. Together they cover every byte.
+ends, of L bytes together; the second and last line are compared as they are. Together they cover
+every byte. With the sizes a damaged line end does not take the following blocks along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -46,6 +48,8 @@ class PartitionHeader:
     documents: int
     blocks: tuple[str, ...]
     """Checksums of the blocks of document lines."""
+    sizes: tuple[int, ...]
+    """Lengths of the blocks in bytes."""
     crc32: str
     """Checksum of the header; as it covers the blocks', it stands for the whole file."""
     size: int
@@ -53,24 +57,36 @@ class PartitionHeader:
 
 
 def encode_partition(
-    store: str, partition: str, encrypted: bool, lsn: int, documents: Iterable[tuple[str, bytes]]
+    store: str,
+    partition: str,
+    encrypted: bool,
+    lsn: int,
+    documents: Iterable[tuple[str, bytes]],
+    *,
+    pause: Callable[[], None] = lambda: None,
 ) -> tuple[PartitionHeader, list[bytes]]:
-    """Return the header, and the file in parts to be written one after the other. O(size)."""
+    """Return the header, and the file in parts to be written one after the other. O(size).
+
+    `pause` is called between blocks.
+    """
     blocks: list[bytes] = []
     count = 0
     lines: list[bytes] = []
     encode = encoding.encode
     for path, value in documents:
         lines.append(b"%b:%b,\n" % (encode(path), value))
-        count += 1
         if len(lines) == BLOCK_LINES:
             blocks.append(b"".join(lines))
+            count += BLOCK_LINES
             lines = []
+            pause()
     if lines:
         blocks.append(b"".join(lines))
+        count += len(lines)
     if blocks:
         blocks[-1] = blocks[-1][:-2] + b"\n"
     sums = tuple(f"{crc32(block):08x}" for block in blocks)
+    sizes = tuple(map(len, blocks))
     fields = {
         "format": FORMAT,
         "store": store,
@@ -78,12 +94,15 @@ def encode_partition(
         **({"encrypted": True} if encrypted else {}),
         "lsn": lsn,
         "documents": count,
-        "blocks": list(sums),
+        "blocks": sums,
+        "sizes": sizes,
     }
     start = b'{"grebe":' + encode(fields)[:-1]
     checksum = f"{crc32(start):08x}"
     line = start + _CHECKSUM + checksum.encode() + b'"},\n'
-    header = PartitionHeader(store, partition, encrypted, lsn, count, sums, checksum, len(line))
+    header = PartitionHeader(
+        store, partition, encrypted, lsn, count, sums, sizes, checksum, len(line)
+    )
     return header, [line, _OPENING, *blocks, _CLOSING]
 
 
@@ -112,6 +131,7 @@ def decode_header(data: bytes, file: str) -> PartitionHeader:
             lsn=fields["lsn"],
             documents=fields["documents"],
             blocks=tuple(fields["blocks"]),
+            sizes=tuple(fields["sizes"]),
             crc32=found,
             size=end,
         )
@@ -120,39 +140,54 @@ def decode_header(data: bytes, file: str) -> PartitionHeader:
 
 
 def decode_documents(data: bytes, header: PartitionHeader, file: str) -> Iterator[RecordGroup]:
-    """Yield the documents, after checking every byte. O(size); parses no value.
+    """Yield the documents, a block at a time, each checked before it is given. O(size).
+
+    No value is parsed.
 
     Raises:
         CorruptDataError: a checksum does not match, or the file is too long or too short.
     """
+    end = check_frame(data, header, file)
+    position = header.size + len(_OPENING)
+    for number in range(len(header.blocks)):
+        yield from decode_block(data, header, number, position, file)
+        position += header.sizes[number]
+    assert position == end
+
+
+def check_frame(data: bytes, header: PartitionHeader, file: str) -> int:
+    """Check all of a file but its blocks and return where those end. Raises CorruptDataError."""
     body = header.size + len(_OPENING)
-    if data[header.size : body] != _OPENING or not data.endswith(_CLOSING):
+    end = body + sum(header.sizes)
+    if data[header.size : body] != _OPENING or data[end:] != _CLOSING:
         raise CorruptDataError(f"{file}: the lines around the documents are damaged", file)
-    text = data[body : len(data) - len(_CLOSING)]
-    # No value holds a line end, so this cuts between documents only.
-    lines = text.split(b",\n") if text else []
-    if len(lines) != header.documents or (lines and not text.endswith(b"\n")):
+    if not len(header.blocks) == len(header.sizes) == -(-header.documents // BLOCK_LINES):
+        raise CorruptDataError(f"{file}: {len(header.blocks)} checksums for its blocks", file)
+    return end
+
+
+def decode_block(
+    data: bytes, header: PartitionHeader, number: int, position: int, file: str
+) -> Iterator[RecordGroup]:
+    """Yield the documents of the block at a position. Raises CorruptDataError."""
+    block = data[position : position + header.sizes[number]]
+    found = f"{crc32(block):08x}"
+    if found != header.blocks[number]:
         raise CorruptDataError(
-            f"{file}: {header.documents} documents expected, {len(lines)} found", file
+            f"{file}: checksum {header.blocks[number]} expected in block {number}, {found} found",
+            file,
         )
-    _check_blocks(lines, header, file)
-    if lines:
-        lines[-1] = lines[-1][:-1]
+    last = number == len(header.blocks) - 1
+    # No value holds a line end, so this cuts between documents only.
+    lines = block[: -1 if last else -2].split(b",\n")
+    if len(lines) != (header.documents - number * BLOCK_LINES if last else BLOCK_LINES):
+        raise CorruptDataError(f"{file}: {len(lines)} documents found in block {number}", file)
     return _group(lines, header)
 
 
-def _check_blocks(lines: list[bytes], header: PartitionHeader, file: str) -> None:
-    if -(-len(lines) // BLOCK_LINES) != len(header.blocks):
-        raise CorruptDataError(f"{file}: {len(header.blocks)} checksums for its blocks", file)
-    for number, expected in enumerate(header.blocks):
-        block = b",\n".join(lines[number * BLOCK_LINES : (number + 1) * BLOCK_LINES])
-        if (number + 1) * BLOCK_LINES < len(lines):
-            block += b",\n"
-        found = f"{crc32(block):08x}"
-        if found != expected:
-            raise CorruptDataError(
-                f"{file}: checksum {expected} expected in block {number}, {found} found", file
-            )
+def block_position(header: PartitionHeader, number: int) -> int:
+    """Return where a block begins in the file."""
+    return header.size + len(_OPENING) + sum(header.sizes[:number])
 
 
 def _group(lines: list[bytes], header: PartitionHeader) -> Iterator[RecordGroup]:
@@ -168,13 +203,12 @@ def _group(lines: list[bytes], header: PartitionHeader) -> Iterator[RecordGroup]
         names, values = [path for path, _ in split], [value for _, value in split]
     else:
         values = [value for _, _, value in cut]
-        names = keys.decode()[1:].split('\n"') if keys else []
-    del cut, keys
-    home = header.partition, header.encrypted
+        names = keys.decode()[1:].split('\n"')
     runs = groupby([name.rpartition("/") for name in names], itemgetter(0))
     start = 0
     for collection, run in runs:
         ids = [document_id for _, _, document_id in run]
+        home = header.partition, header.encrypted
         yield RecordGroup(collection, ids, values[start : start + len(ids)], *home)
         start += len(ids)
 
