@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from typing import NoReturn
 
@@ -21,6 +22,8 @@ CHECKPOINT_CHANCE = 0.03
 
 def run(arguments: argparse.Namespace) -> NoReturn:
     """Write until killed; print the version that a commit made durable after it returned."""
+    # Ctrl-C reaches all processes of a terminal; the parent answers it, and kills this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pace = random.Random()
     with grebe.open(arguments.directory) as store:
         version = bank.versions_in(store)[0]
