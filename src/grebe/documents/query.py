@@ -108,7 +108,7 @@ class Query(Generic[T]):
 
     def _key(self) -> Hashable:
         source = self.source
-        return (source.path, id(source._adapter()), self.conditions)
+        return (source.path, source._adapter(), self.conditions)
 
     def __eq__(self, other: object) -> bool:
         """Compare collection and conditions."""

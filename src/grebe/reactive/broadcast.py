@@ -112,8 +112,8 @@ class Broadcast:
                 _discard_document(self._documents, live)
             else:
                 queries = self._queries.get(live.query.source.path, {})
-                if queries.get(key_of(live.query)) is live:
-                    del queries[key_of(live.query)]
+                if queries.get(live.key) is live:
+                    del queries[live.key]
                     if not queries:
                         del self._queries[live.query.source.path]
             if not self._documents and not self._queries:

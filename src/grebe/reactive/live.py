@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from grebe.core.entry import Entry
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
-from grebe.documents.query import Query
+from grebe.documents.query import Query, key_of
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.reactive.change import Change, difference
 from grebe.reactive.observer import Observer, log
@@ -95,11 +95,23 @@ class LiveQuery:
     insertion order.
     """
 
-    __slots__ = ("_before", "_engine", "_members", "_rows", "name", "observers", "query", "seen")
+    __slots__ = (
+        "_before",
+        "_engine",
+        "_members",
+        "_rows",
+        "key",
+        "name",
+        "observers",
+        "query",
+        "seen",
+    )
 
     def __init__(self, engine: LiveEngine, query: Query[Any]) -> None:
         self._engine = engine
         self.query = query
+        self.key = key_of(query)
+        """What it is found by; kept, because another model may be given to the collection."""
         self.name = repr(query).strip("<>")
         self.observers: list[Observer[Any, Any]] = []
         self.seen = 0

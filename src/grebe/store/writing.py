@@ -257,7 +257,7 @@ class Writer(State):
                 if self.committer is not None:
                     self.committer.open_batches -= 1
                 self.batch_ended()
-        self.written()
+            self.written()
 
     def batch_ended(self) -> None:
         """Let those go on who wait for the end of a batch; the store overrides this."""
