@@ -59,6 +59,9 @@ class Broadcast:
         self._requested: object = None
         self._thread: int | None = None
         self._again = False
+        self._now = False
+        self.open_batches = 0
+        """While there are any, only an explicit broadcast tells what was written so far."""
         self._idle = threading.Condition(threading.Lock())
 
     # --- marks; the store's lock is held
@@ -164,7 +167,11 @@ class Broadcast:
         if self._scheduler is not None:
             if self._requested is None:
                 self._requested = self._scheduler
-                self._scheduler(self._run_requested)
+                try:
+                    self._scheduler(self._run_requested)
+                except BaseException:
+                    self._requested = None  # so that it is asked again
+                    raise
             return
         loop = events._get_running_loop()
         if loop is None:
@@ -182,18 +189,20 @@ class Broadcast:
         self._requested = None
         self.deliver()
 
-    def deliver(self, *, wait: bool = False) -> None:
+    def deliver(self, *, now: bool = False) -> None:
         """Tell the observers what changed; all of it, also what comes up meanwhile.
 
-        If another thread is at it, that one does this too; `wait` until it has.
+        If another thread is at it, that one does this too. While a batch is open nothing is told,
+        but `now`, when the caller also waits for the other thread.
         """
         me = threading.get_ident()
         with self._idle:
-            if self._thread is not None:
-                self._again = True
-                while wait and self._thread not in (None, me):
-                    self._idle.wait()
-                return
+            self._now |= now
+            while self._thread is not None:
+                if not now or self._thread == me:
+                    self._again = True
+                    return
+                self._idle.wait()
             self._thread = me
         try:
             while self._collect():
@@ -212,6 +221,9 @@ class Broadcast:
     def _collect(self) -> bool:
         """Turn the marks into deliveries; tell whether there are any."""
         with self._lock:
+            now, self._now = self._now, False
+            if self.open_batches and not now:
+                return bool(self._deliveries)
             if self.dependencies and self._marks:
                 self._mark_dependents()
             for collection, marks in self._marks.items():

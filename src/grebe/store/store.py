@@ -170,7 +170,7 @@ class Store:
     def broadcast(self) -> None:
         """Deliver now what observers have not been told yet."""
         self._engine.check_open()
-        self._engine.broadcasting.deliver(wait=True)
+        self._engine.broadcasting.deliver(now=True)
 
     # --- the disk
 

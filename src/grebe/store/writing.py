@@ -247,6 +247,7 @@ class Writer(State):
         with self.lock:
             self.check_open()
             self._batches.append(me)
+            self.broadcasting.open_batches += 1
             if self.committer is not None:
                 self.committer.open_batches += 1
         try:
@@ -254,6 +255,7 @@ class Writer(State):
         finally:
             with self.lock:
                 self._batches.remove(me)
+                self.broadcasting.open_batches -= 1
                 if self.committer is not None:
                     self.committer.open_batches -= 1
                 self.batch_ended()
