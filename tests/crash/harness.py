@@ -31,6 +31,8 @@ class Moment:
     disk: Disk
     acceptable: tuple[State, ...]
     what: str
+    failures: int = 0
+    """Calls that had failed until then."""
 
 
 class Run:
@@ -94,7 +96,7 @@ class Run:
         self.open()
 
     def _note(self) -> None:
-        self.moments.append(Moment(self.fs.disk, self.acceptable, self.what))
+        self.moments.append(Moment(self.fs.disk, self.acceptable, self.what, self.faulty.failed))
 
 
 @dataclass(slots=True)
@@ -107,6 +109,13 @@ class Result:
     images: int = 0
     states: set[int] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
+
+    def add(self, other: Result) -> None:
+        """Take over the figures of a part."""
+        self.moments += other.moments
+        self.images += other.images
+        self.states |= other.states
+        self.violations += [f"{other.name}: {problem}" for problem in other.violations]
 
     def __str__(self) -> str:
         return (

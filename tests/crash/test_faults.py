@@ -7,11 +7,12 @@ tried again until it succeeds. After each run the power is cut at moments since 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from grebe.core.operation import Delete, Move, Put
+from grebe.core.operation import Delete, Move, Operation, Put
 from grebe.errors import PersistenceError, StoreLockedError
 from grebe.testing import CHANGING, Fault
 from tests.crash.harness import ROUNDS, SEED, Result, Run, examine, report
@@ -28,7 +29,6 @@ class Stubborn:
     def __init__(self, run: Run, patience: int) -> None:
         self.run = run
         self.patience = patience
-        self.first_failure: int | None = None
 
     def __call__(self, step: Callable[..., None], *arguments: object, **options: object) -> None:
         for number in range(ATTEMPTS_MAX):
@@ -41,8 +41,6 @@ class Stubborn:
             except PersistenceError as raised:
                 error = raised
             failed = [c for c in self.run.faulty.calls[calls:] if c.failed]
-            if failed and self.first_failure is None:
-                self.first_failure = len(self.run.moments)
             if error is not None:
                 assert failed, f"raised without a fault: {error!r}"
                 assert isinstance(error.__cause__, OSError), "the cause is not chained"
@@ -62,7 +60,7 @@ class Stubborn:
             assert found == self.run.base
 
 
-def mixed(run: Run, patience: int) -> Stubborn:
+def mixed(run: Run, patience: int) -> None:
     """Commits, a checkpoint with moves, an emptied partition, a kill, closing, opening."""
     do = Stubborn(run, patience)
     do(run.open)
@@ -85,7 +83,6 @@ def mixed(run: Run, patience: int) -> Stubborn:
     do(run.open)
     do(run.commit, Put("v/1", b"6", "b"))
     do(run.close)
-    return do
 
 
 def count_calls(kinds: frozenset[str] | None) -> int:
@@ -103,9 +100,23 @@ FAULTS = {
     "short write": (Fault(0, errno.ENOSPC, when="short", kinds=frozenset({"write"})), 1),
     "disk full for a while": (Fault(0, errno.ENOSPC, True, "short", SPACE), 3),
     "read-only for a while": (Fault(0, errno.EROFS, True, "before", NAMES), 2),
+    "syncs fail once": (Fault(0, kinds=SYNCS), 1),
     "syncs fail for a while": (Fault(0, errno.EIO, True, "before", SYNCS), 3),
     "everything fails for a while": (Fault(0, errno.EIO, True), 2),
 }
+
+
+def faults_of(template: Fault, count: int) -> Iterator[Fault]:
+    """Yield the fault for each call of its kinds."""
+    for number in range(1, count + 1):
+        yield replace(template, call=number)
+
+
+def after_failure(run: Run, fault: Fault, count: int) -> Result:
+    """Cut the power at moments since the first failure."""
+    moments = [moment for moment in run.moments if moment.failures]
+    states = count * ROUNDS
+    return examine(str(fault), moments, count_max=8, states_max=states, seed=SEED + fault.call)
 
 
 @pytest.mark.slow
@@ -115,12 +126,11 @@ def test_fault_at_every_operation(name: str):
     template, patience = FAULTS[name]
     result = Result(f"fault {name}", SEED)
     runs = count_calls(template.kinds)
-    for number in range(1, runs + 1):
-        fault = Fault(number, template.errno, template.lasting, template.when, template.kinds)
+    for fault in faults_of(template, runs):
         run = Run()
         run.faulty.fault = fault
         try:
-            do = mixed(run, patience)
+            mixed(run, patience)
         except (AssertionError, StoreLockedError) as error:
             raise AssertionError(f"{fault}: {error}") from error
         assert run.faulty.failed, "the fault was never reached"
@@ -129,10 +139,73 @@ def test_fault_at_every_operation(name: str):
         persistor.checkpoint()
         persistor.close()
         assert not check_clean(run.fs)
-        moments = run.moments[do.first_failure or 0 :]
-        some = examine("", moments, count_max=4, states_max=8 * ROUNDS, seed=SEED + number)
-        result.states |= some.states
-        result.moments += some.moments
-        result.violations += [f"{fault}: {problem}" for problem in some.violations]
+        result.add(after_failure(run, fault, 8))
+    report(f"{runs} runs, {result}")
+    assert not result.violations, "\n".join(result.violations[:5])
+
+
+def given_up(run: Run, kind: str) -> None:
+    """As `mixed`, but the process is killed at the first failure, and another goes on."""
+    steps = iter(range(1, 9))
+
+    def commit(*operations: Operation) -> None:
+        number = next(steps)
+        try:
+            run.commit(*operations, metadata=b"%d" % number)
+        except PersistenceError:
+            survive()
+            if kind == "more":
+                run.commit(*operations, Put("x/1", b"%d" % number, "c"), metadata=b"more")
+
+    def survive() -> None:
+        run.faulty.heal()
+        if kind == "killed":
+            run.reopen()
+
+    def checkpoint() -> None:
+        try:
+            run.checkpoint()
+        except PersistenceError:
+            survive()
+
+    run.open()
+    commit(Put("u/1", b"1", "a"), Put("v/1", b"1", "b"))
+    commit(Put("u/1", b"2", "a"), Put("v/1", b"2", "b"))
+    checkpoint()
+    commit(Move("u", "a", "b"), Put("w/1", b"3", "c"))
+    commit(Put("u/1", b"4", "b"), Delete("v/1"))
+    commit(Delete("w/1"), Move("u", "b", "a"))
+    checkpoint()
+    commit(Put("u/2", b"6", "a"), Put("v/2", b"6", "b"))
+    run.reopen()
+    commit(Delete("u"), Put("v/2", b"7", "b"))
+    checkpoint()
+    run.die()
+
+
+def give_up_everywhere(kind: str, name: str, count: int) -> tuple[int, Result]:
+    template = FAULTS[name][0]
+    clean = Run()
+    given_up(clean, kind)
+    kinds = template.kinds or CHANGING
+    runs = sum(call.kind in kinds for call in clean.faulty.calls)
+    result = Result(f"{kind} after fault {name}", SEED)
+    for fault in faults_of(replace(template, kinds=kinds), runs):
+        run = Run()
+        run.faulty.fault = fault
+        try:
+            given_up(run, kind)
+        except PersistenceError:
+            continue  # opening failed, which test_fault_at_every_operation looks at
+        result.add(after_failure(run, fault, count))
+    return runs, result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["killed", "other", "more"])
+@pytest.mark.parametrize("name", ["once", "short write", "syncs fail once"])
+def test_failure_without_the_same_commit_again(kind: str, name: str):
+    """A failed commit stays whole or absent: after a kill, another commit, or one with more."""
+    runs, result = give_up_everywhere(kind, name, 10)
     report(f"{runs} runs, {result}")
     assert not result.violations, "\n".join(result.violations[:5])

@@ -52,8 +52,5 @@ def test_power_loss_in_recovery(name: str):
             second = Run(SimulatedFileSystem(image).disk, moment.acceptable)
             lives = second_lives(second.moments, SEED, 1)
             some = examine("", lives, count_max=20, states_max=STATES_MAX // 10)
-            result.moments += some.moments
-            result.images += some.images
-            result.states |= some.states
-            result.violations += some.violations
+            result.add(some)
     check(result)

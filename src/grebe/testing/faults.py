@@ -58,17 +58,14 @@ class FaultyFileSystem:
         self.inner = inner
         self.fault = fault
         self.calls: list[Call] = []
+        self.failed = 0
+        """Number of calls that failed."""
         self._counted = 0
         self._lock = threading.Lock()
 
     def heal(self) -> None:
         """Let everything succeed from now on."""
         self.fault = None
-
-    @property
-    def failed(self) -> int:
-        """Number of calls that failed."""
-        return sum(call.failed for call in self.calls)
 
     def begin(self, kind: str, path: str) -> Fault | None:
         """Count a call; return how it fails, if it does."""
@@ -81,6 +78,7 @@ class FaultyFileSystem:
                     fault.lasting and self._counted > fault.call
                 )
             self.calls.append(Call(kind, path, fails))
+            self.failed += fails
             return fault if fails else None
 
     # --- FileSystem
