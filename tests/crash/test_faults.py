@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from grebe.core.operation import Delete, Move, Operation, Put
-from grebe.errors import PersistenceError, StoreLockedError
+from grebe.errors import CorruptDataError, PersistenceError, StoreLockedError
 from grebe.testing import CHANGING, Fault
 from tests.crash.harness import ROUNDS, SEED, Result, Run, examine, report
 from tests.crash.oracle import check_clean, open_on, state_of
@@ -152,7 +152,8 @@ def given_up(run: Run, kind: str) -> None:
         number = next(steps)
         try:
             run.commit(*operations, metadata=b"%d" % number)
-        except PersistenceError:
+        except PersistenceError as error:
+            assert not isinstance(error, CorruptDataError), error
             survive()
             if kind == "more":
                 run.commit(*operations, Put("x/1", b"%d" % number, "c"), metadata=b"more")
@@ -165,7 +166,8 @@ def given_up(run: Run, kind: str) -> None:
     def checkpoint() -> None:
         try:
             run.checkpoint()
-        except PersistenceError:
+        except PersistenceError as error:
+            assert not isinstance(error, CorruptDataError), error
             survive()
 
     run.open()
@@ -195,6 +197,9 @@ def give_up_everywhere(kind: str, name: str, count: int) -> tuple[int, Result]:
         run.faulty.fault = fault
         try:
             given_up(run, kind)
+        except CorruptDataError as error:
+            result.violations.append(f"{fault}: {error}")
+            continue
         except PersistenceError:
             continue  # opening failed, which test_fault_at_every_operation looks at
         result.add(after_failure(run, fault, count))
