@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from grebe.core.operation import Batch, Move, Put
+from grebe.core.operation import Batch, Delete, Move, Put
 from grebe.errors import PersistenceError
 from grebe.persistors.file.filesystem import make_directories
 from grebe.testing import Fault, FaultyFileSystem, SimulatedFileSystem
@@ -145,3 +145,22 @@ def test_a_journal_that_could_not_be_made_leaves_nothing(fs):
             persistor.commit(batch(Put("u/1", b"1", "a")))
     assert fs.list_directory(DIRECTORY) == before
     persistor.close()
+
+
+def test_a_file_of_a_failed_checkpoint_goes_when_its_partition_is_emptied(fs):
+    """A checkpoint that failed behind one partition leaves nothing that stops a later open."""
+    faulty = FaultyFileSystem(fs)
+    persistor = open_on(faulty)
+    state = commit(persistor, State(), Put("u/1", b"1", "a"), Put("v/1", b"2", "b"))
+    faulty.fault = Fault(2, kinds=frozenset({"rename"}))
+    with pytest.raises(PersistenceError):
+        persistor.checkpoint()
+    faulty.heal()
+    assert "a.json" in fs.list_directory(DIRECTORY)
+    state = commit(persistor, state, Delete("u/1"))
+    persistor.checkpoint()
+    persistor.close()
+    persistor = open_on(fs)
+    assert state_of(persistor) == state
+    persistor.close()
+    assert "a.json" not in fs.list_directory(DIRECTORY)

@@ -114,8 +114,9 @@ def write_partitions(
         name = names.partition_file(*side)
         tree = contents.sides.get(side)
         if not tree:
-            if partitions.pop(name, None) is not None or side in contents.floors:
-                emptied.append(name)
+            partitions.pop(name, None)
+            # Also if nobody knows of a file: a checkpoint that failed may have left one.
+            emptied.append(name)
             continue
         documents = ((place.path, place.leaf) for place in tree.walk())
         header, parts = encode_partition(manifest.store, *side, lsn, documents)
