@@ -123,6 +123,7 @@ class Committer:
         merged, self._in_flight = self._in_flight, None
         merged.extend(self.pending)
         merged.drop_deleted()
+        merged.make_repeatable()
         self.pending = merged
         if self._metadata is None:
             self._metadata = self._metadata_in_flight

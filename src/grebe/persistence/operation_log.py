@@ -90,6 +90,29 @@ class OperationLog:
             kept.append((key, operation))
         self._operations = dict(reversed(kept))
 
+    def make_repeatable(self) -> None:
+        """Have a second application give what the first one gave. O(operations).
+
+        An attempt that failed may have been stored all the same. Then a move takes along what was
+        put behind it, and the put would make a second copy; so that is deleted in between.
+        """
+        moved: set[str] = set()
+        found: list[Operation | PutMany] = []
+        for operation in self._operations.values():
+            if isinstance(operation, Move):
+                moved.add(operation.path)
+            elif moved and isinstance(operation, Put | PutMany):
+                written = [operation.path] if isinstance(operation, Put) else operation.paths
+                found += [
+                    Delete(path, False)
+                    for path in written
+                    if not moved.isdisjoint(paths.ancestors(path))
+                ]
+            found.append(operation)
+        if moved:
+            self.reset()
+            self.extend(found)
+
     def hand_out(self) -> tuple[Operation | PutMany, ...]:
         """Return the operations in order, with one put for each document at most. O(operations)."""
         found = tuple(self._operations.values())

@@ -101,15 +101,17 @@ class Hydration:
 
 def _still_there(groups: Iterable[RecordGroup], watch: list[Operation]) -> Iterator[RecordGroup]:
     """Yield the groups without what was deleted, and with what was moved where it is now."""
-    deleted = {operation.path for operation in watch if type(operation) is Delete}
+    deletions = [operation for operation in watch if type(operation) is Delete]
+    alone = {operation.path for operation in deletions if not operation.recursive}
+    deleted = {operation.path for operation in deletions if operation.recursive}
     moves = [operation for operation in watch if type(operation) is Move]
     for group in groups:
-        if not deleted and not moves:
+        if not deletions and not moves:
             if group.ids:
                 yield group
             continue
         for path, value, partition, encrypted in group.records():
-            if deleted.isdisjoint(paths.ancestors(path)):
+            if path not in alone and deleted.isdisjoint(paths.ancestors(path)):
                 for move in moves:
                     if partition == move.source and paths.is_under(path, move.path):
                         partition = move.target
