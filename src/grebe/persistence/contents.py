@@ -7,7 +7,7 @@ and an operation is applied only to the sides that it is newer than.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from grebe.core import path as paths
 from grebe.core.operation import (
@@ -22,6 +22,9 @@ from grebe.core.operation import (
 )
 from grebe.core.tree import Tree
 
+PAUSE_EVERY = 256
+"""Documents between two pauses."""
+
 Side = tuple[str, bool]
 """A partition's name, and whether its encrypted documents are meant."""
 
@@ -29,7 +32,10 @@ Side = tuple[str, bool]
 class Contents:
     """Documents by side and path, changed by operations."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Callable[[], None] = lambda: None) -> None:
+        """Begin empty; `pause` is called now and then during long work."""
+        self._pause = pause
+        self._applied = 0
         self.sides: dict[Side, Tree[bytes]] = {}
         self.floors: dict[Side, int] = {}
         """Number of the last commit that a side includes; 0 if not here."""
@@ -44,6 +50,7 @@ class Contents:
         self.floors[side] = lsn
         for collection, ids, values, _, _ in groups:
             tree.ensure(collection).documents.update(zip(ids, values, strict=True))
+            self._pause()
 
     def apply(self, operation: Operation | PutMany, lsn: int) -> None:
         """Apply an operation of commit `lsn`. Applying it twice changes nothing."""
@@ -51,12 +58,14 @@ class Contents:
             case Put(path, value, partition, encrypted):
                 if lsn > self.floors.get((partition, encrypted), 0):
                     self._side((partition, encrypted)).put(path, value)
+                    self._count()
                     self.changed.add((partition, encrypted))
             case PutMany(documents, values, partition, encrypted):
                 if lsn > self.floors.get((partition, encrypted), 0):
                     tree = self._side((partition, encrypted))
                     for path, value in zip(documents, values, strict=True):
                         tree.put(path, value)
+                        self._count()
                     self.changed.add((partition, encrypted))
             case Delete(path, recursive):
                 for side, tree in self.sides.items():
@@ -69,6 +78,11 @@ class Contents:
                     if lsn > self.floors.get(side, 0):
                         tree.clear()
                         self.changed.add(side)
+
+    def _count(self) -> None:
+        self._applied += 1
+        if self._applied % PAUSE_EVERY == 0:
+            self._pause()
 
     def groups(self) -> Iterator[RecordGroup]:
         """Yield all documents, by collection; those above others first."""

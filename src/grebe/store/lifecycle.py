@@ -27,7 +27,6 @@ from grebe.persistence.drivers import AsyncioDriver, Reports, ThreadDriver
 from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver
-from grebe.persistors.file.persistor import FilePersistor
 from grebe.reactive.broadcast import Scheduler
 from grebe.reactive.live import HYDRATED, LOUD
 from grebe.store.hydration import grouped
@@ -81,7 +80,6 @@ class Lifecycle:
         self._reports = Reports(callbacks.on_commit, callbacks.on_error, callbacks.scheduler)
         self._on_hydrate = callbacks.on_hydrate
         self._driver: ThreadDriver | AsyncioDriver | None = None
-        self.recovery = RecoveryReport()
         self.name = "memory:" if persistor is None else str(persistor)
         writer.read_only = self.name if read_only else None
         if persistor is None:
@@ -95,6 +93,12 @@ class Lifecycle:
             self._driver = AsyncioDriver(persistor, writer.lock, commit_interval_s, self._reports)
         if not read_only:
             writer.committer = self._driver.committer
+
+    @property
+    def recovery(self) -> RecoveryReport:
+        """What the persistor found when it opened and loaded."""
+        found = getattr(self._persistor, "recovery", None)
+        return found if isinstance(found, RecoveryReport) else RecoveryReport()
 
     async def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run one of the coroutines of this class without blocking the event loop."""
@@ -111,11 +115,6 @@ class Lifecycle:
             await self._call(persistor.open)
             metadata = await self._call(persistor.load_metadata)
             self._writer.placement.resolver = Resolver.decode(metadata)
-            if isinstance(persistor, FilePersistor):
-                self.recovery = RecoveryReport(
-                    journal_records_replayed=len(persistor.found.commits),
-                    torn_bytes_dropped=persistor.found.torn_bytes,
-                )
             wanted = self._hydrate_at_open
             if wanted is True:
                 await self.hydrate(None)

@@ -53,7 +53,8 @@ def open(  # noqa: A001 - the name of the API
         encrypted: default of all collections.
         persist: False keeps collections in memory that do not say otherwise.
         encryption_key: not used by this version.
-        on_corruption: what to do about damaged files; this version always raises.
+        on_corruption: "quarantine" sets damaged files aside and loads the rest (see
+            `store.recovery`); "raise" refuses to open and changes nothing.
         read_only: never write; works beside a writer and sees its last commit.
         scheduler: called with a function that it must run soon, on the thread for subscribers.
         on_commit: called with each batch that is on disk.
@@ -62,7 +63,7 @@ def open(  # noqa: A001 - the name of the API
 
     Raises:
         StoreLockedError: somebody else has it open for writing.
-        CorruptDataError: what is stored is damaged.
+        CorruptDataError: what is stored is damaged, with on_corruption="raise".
         PersistenceError: the directory cannot be read, or made.
 
     >>> store = open()
@@ -116,7 +117,12 @@ def _make(
         raise ValueError(f"commit_interval= is a number of seconds, not {commit_interval!r}")
     if on_corruption not in ("quarantine", "raise"):
         raise ValueError(f"on_corruption= is 'quarantine' or 'raise', not {on_corruption!r}")
-    persistor = persistor_for(target, checkpoint_bytes=checkpoint_bytes, read_only=read_only)
+    persistor = persistor_for(
+        target,
+        checkpoint_bytes=checkpoint_bytes,
+        read_only=read_only,
+        on_corruption=on_corruption,
+    )
     defaults = CollectionOptions(partition=partition, encrypted=encrypted, persist=persist)
     return Store(
         persistor,
@@ -129,7 +135,7 @@ def _make(
     )
 
 
-def persistor_for(target: Target, *, checkpoint_bytes: int, read_only: bool) -> Persistor | None:
+def persistor_for(target: Target, *, read_only: bool, **options: Any) -> Persistor | None:
     """Return the persistor for a target; None for a store in memory.
 
     Raises:
@@ -151,7 +157,7 @@ def persistor_for(target: Target, *, checkpoint_bytes: int, read_only: bool) -> 
             text = unquote(urlsplit(text).path)
         elif scheme or text.startswith("indexeddb:"):
             raise ValueError(f"{text}: no persistor for this kind of URL in this version")
-        return FilePersistor(text, checkpoint_bytes=checkpoint_bytes, read_only=read_only)
+        return FilePersistor(text, read_only=read_only, **options)
     if isinstance(target, Persistor):
         return target
     kind = type(target).__name__

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from grebe.core.operation import Put
 from grebe.persistence.contents import Contents, Side
@@ -23,7 +24,25 @@ from grebe.persistors.file import names
 from grebe.persistors.file.filesystem import FileSystem, NewFile, write_file
 from grebe.persistors.file.journal import JournalRecord, encode_journal_header, encode_record
 from grebe.persistors.file.manifest import Manifest, PartitionFile, encode_manifest
+from grebe.persistors.file.pace import never
 from grebe.persistors.file.partition import encode_partition
+
+
+@dataclass(slots=True)
+class CheckpointJob:
+    """What one checkpoint includes, as of the moment when it began."""
+
+    commits: list[JournalRecord]
+    dirty: set[Side]
+    moves: bool
+    lsn: int
+    metadata: bytes | None
+    carry_number: int
+    """Number reserved for the carry's journal, if there are moves."""
+    journals: list[int]
+    """Journals that it makes obsolete."""
+    journal_bytes: int
+    pause: Callable[[], None]
 
 
 class JournalWriter:
@@ -105,7 +124,13 @@ def carry_record(contents: Contents, lsn: int) -> JournalRecord | None:
 
 
 def write_partitions(
-    fs: FileSystem, directory: str, manifest: Manifest, contents: Contents, lsn: int
+    fs: FileSystem,
+    directory: str,
+    manifest: Manifest,
+    contents: Contents,
+    lsn: int,
+    *,
+    pause: Callable[[], None] = never,
 ) -> tuple[dict[str, PartitionFile], list[str]]:
     """Do step 3. Returns the manifest's new list, and the files of emptied partitions."""
     partitions = dict(manifest.partitions)
@@ -119,7 +144,7 @@ def write_partitions(
             emptied.append(name)
             continue
         documents = ((place.path, place.leaf) for place in tree.walk())
-        header, parts = encode_partition(manifest.store, *side, lsn, documents)
+        header, parts = encode_partition(manifest.store, *side, lsn, documents, pause=pause)
         write_file(fs, directory, name, parts)
         size = sum(len(part) for part in parts)
         partitions[name] = PartitionFile(*side, lsn, header.documents, size, header.crc32)
@@ -139,8 +164,3 @@ def remove_files(fs: FileSystem, directory: str, obsolete: Iterable[str]) -> Non
         with contextlib.suppress(FileNotFoundError):
             fs.remove(os.path.join(directory, name))
     fs.sync_directory(directory)
-
-
-def dirty_sides(files: dict[Side, str], dirty: set[Side]) -> dict[Side, str]:
-    """Return the partition files among those that commits may have changed."""
-    return {side: name for side, name in files.items() if side in dirty}

@@ -14,6 +14,8 @@ from typing import Protocol
 
 from grebe.errors import StoreLockedError
 
+SYNC_EVERY_BYTES = 1 << 20
+"""A large file is synced in pieces: a commit that comes meanwhile waits for one of them only."""
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
@@ -244,8 +246,13 @@ def write_file(fs: FileSystem, directory: str, name: str, parts: list[bytes]) ->
     temporary = os.path.join(directory, name + ".tmp")
     file = fs.create(temporary)
     try:
+        unsynced = 0
         for part in parts:
             file.write(part)
+            unsynced += len(part)
+            if unsynced >= SYNC_EVERY_BYTES:
+                file.sync()
+                unsynced = 0
         file.sync()
         file.close()
     except BaseException:

@@ -24,7 +24,7 @@ from zlib import crc32
 from grebe.core import encoding
 from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import from_text, to_text
+from grebe.persistors.file.text import check_format, from_text, to_text
 
 FORMAT = 1
 PUTS_JOINED_MAX = 1000
@@ -52,8 +52,10 @@ class Journal:
     store: str
     number: int
     records: list[JournalRecord]
-    torn_bytes: int
+    torn_bytes: int = 0
     """Length of what follows the last whole record, as a crash leaves it."""
+    damage: str | None = None
+    """What is wrong if there are valid records behind that: then it is no torn tail."""
 
 
 def encode_journal_header(store: str, number: int) -> tuple[bytes, int]:
@@ -147,10 +149,10 @@ def _metadata_to_text(metadata: bytes) -> str:
 
 
 def decode_journal(data: bytes, file: str) -> Journal:
-    """Return the commits in a journal file's bytes; a torn tail is counted and left out.
+    """Return the commits in a journal file's bytes, up to a torn tail or damage.
 
     Raises:
-        CorruptDataError: the header is damaged, or a record in front of a valid one.
+        CorruptDataError: the header is damaged.
     """
     end = data.find(b"\n") + 1
     start = data[: max(0, end - _CHECKSUM_LENGTH)]
@@ -162,21 +164,20 @@ def decode_journal(data: bytes, file: str) -> Journal:
         store, number, version = fields["store"], fields["journal"], fields["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptDataError(f"{file}: the first line is no header of Grebe's", file) from error
-    if version != FORMAT:
-        raise CorruptDataError(
-            f"{file}: format {version} is newer than this version of Grebe reads", file
-        )
+    check_format(version, FORMAT, file)
     records: list[JournalRecord] = []
     position = end
+    damage = None
     while position < len(data):
         stop = data.find(b"\n", position) + 1
         record = _decode_record(data[position:stop], seed) if stop else None
         if record is None or (records and not _follows(record, records[-1])):
-            _refuse_records_behind(data, stop or len(data), seed, file)
+            if _is_record_behind(data, stop or len(data), seed):
+                damage = f"{file}: damaged in front of valid records"
             break
         records.append(record)
         position = stop
-    return Journal(store, number, records, len(data) - position)
+    return Journal(store, number, records, 0 if damage else len(data) - position, damage)
 
 
 def _follows(record: JournalRecord, last: JournalRecord) -> bool:
@@ -231,12 +232,13 @@ def _decode_operation(row: Sequence[bytes]) -> Operation | PutMany:
     raise ValueError(f"unknown operation {kind!r}")
 
 
-def _refuse_records_behind(data: bytes, position: int, seed: int, file: str) -> None:
-    """Raise if a valid record follows: then what is before it is damage, not a torn tail."""
+def _is_record_behind(data: bytes, position: int, seed: int) -> bool:
+    """Tell whether a valid record follows: then what is before it is damage, not a torn tail."""
     while position < len(data):
         stop = data.find(b"\n", position) + 1
         if not stop:
-            return
+            return False
         if _decode_record(data[position:stop], seed) is not None:
-            raise CorruptDataError(f"{file}: damaged in front of valid records", file)
+            return True
         position = stop
+    return False

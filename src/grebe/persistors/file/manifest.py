@@ -22,7 +22,7 @@ from zlib import crc32
 from grebe.core import encoding
 from grebe.errors import CorruptDataError
 from grebe.persistors.file.names import MANIFEST
-from grebe.persistors.file.text import from_text, to_text
+from grebe.persistors.file.text import check_format, from_text, to_text
 
 FORMAT = 1
 
@@ -97,11 +97,7 @@ def decode_manifest(data: bytes) -> Manifest:
     try:
         fields = encoding.decode(data)
         head = fields["grebe"]
-        if head["format"] != FORMAT:
-            raise CorruptDataError(
-                f"{MANIFEST}: format {head['format']} is newer than this version of Grebe reads",
-                MANIFEST,
-            )
+        check_format(head["format"], FORMAT, MANIFEST)
         return Manifest(
             store=head["store"],
             lsn=head["lsn"],

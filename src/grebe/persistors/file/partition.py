@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from operator import itemgetter
+from operator import index, itemgetter
 from zlib import crc32
 
 from grebe.core import encoding
 from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import from_text, to_text
+from grebe.persistors.file.text import check_format, from_text, to_text
 
 FORMAT = 1
 BLOCK_LINES = 256
@@ -106,8 +106,8 @@ def encode_partition(
     return header, [line, _OPENING, *blocks, _CLOSING]
 
 
-def decode_header(data: bytes, file: str) -> PartitionHeader:
-    """Return the header at the start of a partition file's bytes.
+def decode_header(data: bytes, file: str, *, verify: bool = True) -> PartitionHeader:
+    """Return the header at the start of a partition file's bytes; unchecked if not `verify`.
 
     Raises:
         CorruptDataError: the line is damaged, or of a newer format.
@@ -116,22 +116,21 @@ def decode_header(data: bytes, file: str) -> PartitionHeader:
     line = data[:end]
     start, stated = line[:-_CHECKSUM_LENGTH], line[-_CHECKSUM_LENGTH:]
     found = f"{crc32(start):08x}"
-    if stated != _CHECKSUM + found.encode() + b'"},\n' or not start.startswith(HEADER_START):
+    whole = stated == _CHECKSUM + found.encode() + b'"},\n' and start.startswith(HEADER_START)
+    if verify and not whole:
         raise CorruptDataError(f"{file}: the first line does not match its checksum", file)
     try:
         fields = encoding.decode(start[len(b'{"grebe":') :] + b"}")
-        if fields["format"] != FORMAT:
-            raise CorruptDataError(
-                f"{file}: format {fields['format']} is newer than this version of Grebe reads", file
-            )
+        check_format(fields["format"], FORMAT, file)
+        sizes = tuple(map(index, fields["sizes"]))
         return PartitionHeader(
             store=fields["store"],
             partition=from_text(fields["partition"]),
             encrypted=fields.get("encrypted", False),
-            lsn=fields["lsn"],
-            documents=fields["documents"],
+            lsn=index(fields["lsn"]),
+            documents=index(fields["documents"]),
             blocks=tuple(fields["blocks"]),
-            sizes=tuple(fields["sizes"]),
+            sizes=sizes,
             crc32=found,
             size=end,
         )

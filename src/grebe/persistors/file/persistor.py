@@ -8,6 +8,8 @@ Invariants:
 2. A commit is acknowledged only after the sync of the journal that holds it.
 3. After a failed write or sync a journal is not used any more; the commit goes into a new one.
 4. Journals are removed only when the manifest that makes them obsolete is durable.
+5. A damaged file is copied aside, durably, before it is replaced; until then what could be salvaged
+   of it is in `_base` and stands for the file.
 
 Locks: `_turn` (one checkpoint or load at a time), then `_mutex` (one commit at a time). No commit
 waits for `_turn`.
@@ -23,25 +25,30 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from grebe.core.operation import Batch, Clear, Delete, Move, Put, PutMany, Record, RecordGroup
-from grebe.errors import GrebeError, PersistenceError, ReadOnlyError
+from grebe.errors import CorruptDataError, GrebeError, PersistenceError, ReadOnlyError
 from grebe.persistence.contents import Contents, Side
+from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver, readable_resolver
 from grebe.persistors.file import names
 from grebe.persistors.file.checkpoint import (
+    CheckpointJob,
     JournalWriter,
     carry_record,
-    dirty_sides,
     remove_files,
     write_manifest,
     write_partitions,
 )
+from grebe.persistors.file.damage import Damage, Salvage, salvage, set_aside
 from grebe.persistors.file.filesystem import FileSystem, OsFileSystem, make_directories
 from grebe.persistors.file.journal import JournalRecord
 from grebe.persistors.file.manifest import Manifest
+from grebe.persistors.file.pace import never, rest
 from grebe.persistors.file.recovery import (
     Found,
+    ReadSide,
     fold,
     read_consistently,
     read_directory,
@@ -66,6 +73,8 @@ class FilePersistor:
         *,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         read_only: bool = False,
+        on_corruption: Literal["quarantine", "raise"] = "quarantine",
+        mend: bool = False,
         file_system: FileSystem | None = None,
     ) -> None:
         """Name the directory; `open` makes it.
@@ -74,6 +83,10 @@ class FilePersistor:
             directory: where the files are.
             checkpoint_bytes: size of the journal below which no checkpoint is made by itself.
             read_only: never write, take no lock.
+            on_corruption: "quarantine" sets damaged files aside and loads the rest; "raise"
+                refuses to open and changes nothing.
+            mend: take partition files that are whole JSON as they are, whatever their checksums
+                say: somebody mended them by hand.
             file_system: what does the disk work; for tests.
         """
         if checkpoint_bytes < 0:
@@ -82,6 +95,8 @@ class FilePersistor:
         self._path = os.path.abspath(directory)
         self._checkpoint_bytes = checkpoint_bytes
         self._read_only = read_only
+        self._strict = on_corruption == "raise"
+        self._mend = mend
         self._fs: FileSystem = file_system if file_system is not None else OsFileSystem()
         self._turn = threading.Lock()
         self._mutex = threading.Lock()
@@ -104,8 +119,13 @@ class FilePersistor:
         self._lsn = 0
         self._checkpoint_wanted_bytes = 0
         self._checkpointer: threading.Thread | None = None
-        self.found = Found(None)
-        """What opening found."""
+        self._found = Found(None)
+        self._damage: list[Damage] = []
+        self._not_aside: list[Damage] = []
+        self._quarantined: list[str] = []
+        self._suspect: set[Side] = set()
+        self._base: dict[Side, Salvage] = {}
+        self._salvages: list[Salvage] = []
 
     # --- Persistor
 
@@ -113,28 +133,38 @@ class FilePersistor:
         """Take the lock, make the directory if need be, read what it holds. See Persistor."""
         with self._as_persistence_error("opened"):
             if self._read_only:
-                if not self._fs.is_directory(self._path):
-                    raise PersistenceError(f"{self._path} does not exist; open it for writing")
-                found, self._snapshot = read_consistently(self._fs, self._path)
-                if found.manifest is None:
-                    raise PersistenceError(f"{self._path} holds no store; open it for writing")
-                self._adopt(found)
+                self._open_read_only()
                 return
             make_directories(self._fs, self._path)
             lock = os.path.join(self._path, names.LOCK)
             self._release = self._fs.lock(lock, self._path)
             try:
-                found = read_directory(self._fs, self._path)
-                self._adopt(found)
+                self._adopt(read_directory(self._fs, self._path))
+                self._refuse_damage()
                 # The names that were read may not be on the disk yet: an earlier process may have
                 # died before it synced them.
-                remove_files(self._fs, self._path, found.temporary)
-                if found.manifest is None:
+                remove_files(self._fs, self._path, self._found.temporary)
+                if self._found.manifest is None:
                     self._manifest = Manifest(secrets.token_hex(8))
                     write_manifest(self._fs, self._path, self._manifest)
+                if self._found.rebuilt:
+                    self._rebuild_metadata()
             except BaseException:
                 self._unlock()
                 raise
+            self._heal()
+
+    def _open_read_only(self) -> None:
+        def reader(found: Found, last: bool) -> ReadSide:
+            self._adopt(found)
+            return self._read_side if last else self._read_whole_side
+
+        if not self._fs.is_directory(self._path):
+            raise PersistenceError(f"{self._path} does not exist; open it for writing")
+        found, self._snapshot = read_consistently(self._fs, self._path, reader)
+        if found.manifest is None:
+            raise PersistenceError(f"{self._path} holds no store; open it for writing")
+        self._refuse_damage()
 
     def commit(self, batch: Batch) -> None:
         """Append the batch to the journal and sync it. O(batch). See Persistor."""
@@ -165,15 +195,14 @@ class FilePersistor:
             changed = dirty & files.keys() if wanted is not None else dirty
             if moves:
                 changed = dirty
-            clean = {side: name for side, name in files.items() if side not in changed}
-            for name in clean.values():
-                yield from select(read_partition(self._fs, self._path, name)[1], wanted)
+            clean = [side for side in files if side not in changed]
+            for side in clean:
+                yield from select(self._read_side(side)[1], wanted)
             if commits:
-                contents = fold(
-                    self._fs, self._path, dirty_sides(self._files, changed), self._manifest, commits
-                )
+                contents = self._fold(changed, commits, never)
                 found = (g for g in contents.groups() if (g.partition, g.encrypted) not in clean)
                 yield from select(found, wanted)
+        self._heal()
 
     def load_metadata(self) -> bytes | None:
         """See Persistor."""
@@ -194,14 +223,113 @@ class FilePersistor:
         if self._writer is not None:
             self._writer.close()
         self._unlock()
-        found = self.found
-        self._forget()
-        self.found = found
+
+    @property
+    def recovery(self) -> RecoveryReport:
+        """What opening and reading found."""
+        salvages = self._salvages
+        messages = [damage.message for damage in self._damage]
+        messages += [found.message for found in salvages if found.message]
+        return RecoveryReport(
+            clean=not self._damage,
+            quarantined=tuple(self._quarantined),
+            salvaged=sum(found.salvaged for found in salvages),
+            lost=sum(found.lost for found in salvages),
+            journal_records_replayed=sum(not c.carry for c in self._found.commits),
+            torn_bytes_dropped=self._found.torn_bytes,
+            messages=tuple(messages),
+        )
+
+    # --- damage
+
+    def _refuse_damage(self) -> None:
+        if self._strict and self._damage:
+            first = self._damage[0]
+            raise CorruptDataError(f"{self._path}: {first.message}; see grebe repair", first.file)
+
+    def _note_damage(self, damage: Damage) -> None:
+        log.warning("%s: %s", self._path, damage.message)
+        self._damage.append(damage)
+        self._not_aside.append(damage)
+
+    def _read_whole_side(self, side: Side) -> tuple[int, list[RecordGroup]]:
+        """Return the documents in a partition file. Raises CorruptDataError, OSError."""
+        header, groups = read_partition(self._fs, self._path, self._files[side])
+        # All of them before any is used: the last block may be damaged.
+        return header.lsn, list(groups)
+
+    def _read_side(self, side: Side) -> tuple[int, list[RecordGroup]]:
+        """Return the documents in a partition file, or what can be salvaged of it."""
+        if side not in self._base:
+            name = self._files[side]
+            if side not in self._suspect:
+                try:
+                    return self._read_whole_side(side)
+                except FileNotFoundError:
+                    damage = Damage(name, f"{name} is missing", present=False)
+                except CorruptDataError as error:
+                    damage = Damage(name, str(error))
+                if self._strict:
+                    raise CorruptDataError(f"{self._path}: {damage.message}", name)
+                self._note_damage(damage)
+            self._salvage(side, name)
+        found = self._base[side]
+        return found.lsn, found.groups
+
+    def _salvage(self, side: Side, name: str) -> None:
+        listed = self._manifest.partitions.get(name)
+        found = Salvage(side, 0)
+        if listed is not None:
+            data = None
+            with contextlib.suppress(FileNotFoundError):
+                data = self._fs.read(os.path.join(self._path, name))
+            found = salvage(data, name, self._manifest.store, listed, mend=self._mend)
+            # As of the manifest: the commits since then are applied again, which does no harm and
+            # restores what they wrote to lost blocks. A file that is not listed has them all.
+            found = replace(found, lsn=self._manifest.lsn)
+        log.warning(
+            "%s: %s: %d documents salvaged, %d lost", self._path, name, found.salvaged, found.lost
+        )
+        self._salvages.append(found)
+        self._base[side] = found
+        self._dirty.add(side)
+
+    def _heal(self) -> None:
+        """Replace damaged files by what was salvaged. What fails is tried again by checkpoints."""
+        if not self._not_aside or self._read_only:
+            return
+        try:
+            with self._turn:
+                for side in self._suspect - self._base.keys():
+                    self._salvage(side, self._files[side])
+                self._checkpoint()
+        except (GrebeError, OSError):
+            log.warning("damage in %s could not be mended yet", self._path, exc_info=True)
+
+    def _set_damaged_aside(self) -> None:
+        while self._not_aside:
+            kept = set_aside(self._fs, self._path, self._not_aside[0])
+            if kept is not None:
+                self._quarantined.append(kept)
+                log.warning("%s is kept as %s", self._not_aside[0].file, kept)
+            del self._not_aside[0]
+
+    def _rebuild_metadata(self) -> None:
+        """Find out anew which partitions hold what, from all documents."""
+        resolver = Resolver()
+        for group in self._fold(self._files, self._commits, never).groups():
+            resolver.add(group.collection, group.partition)
+        self._set_metadata(resolver.encode())
 
     # --- how
 
     def _adopt(self, found: Found) -> None:
-        self.found = found
+        self._found = found
+        self._damage, self._not_aside = [], []
+        self._base, self._salvages = {}, []
+        self._suspect = set(found.damaged_sides)
+        for damage in found.damage:
+            self._note_damage(damage)
         if found.manifest is not None:
             self._manifest = found.manifest
         self._set_metadata(found.metadata)
@@ -209,7 +337,8 @@ class FilePersistor:
         self._commits = list(found.commits)
         self._unsealed = list(found.commits)
         self._journals = list(found.journals)
-        self._lsn = found.lsn
+        self._lsn = max(found.lsn, found.newest)
+        self._dirty = set()
         for commit in found.commits:
             self._note(commit)
 
@@ -306,80 +435,104 @@ class FilePersistor:
                 self._checkpoint_wanted_bytes = grown
 
     def _checkpoint(self) -> None:
+        job = self._begin_checkpoint()
+        if job is None:
+            return
+        try:
+            self._finish_checkpoint(job, self._fold_and_carry(job))
+        except BaseException:
+            with self._mutex:
+                self._dirty |= job.dirty
+                self._moves |= job.moves
+                self._journal_bytes += job.journal_bytes
+            raise
+
+    def _begin_checkpoint(self) -> CheckpointJob | None:
+        """Close the journal in use; what comes now is not part of the checkpoint."""
+        damaged = bool(self._not_aside)
+        self._set_damaged_aside()
         with self._mutex:
-            if not self._commits and not self._journals:
-                return
+            if not self._commits and not self._journals and not damaged and not self._base:
+                return None
             if self._unsealed:
                 # Partitions must not get ahead of a commit that the disk may not have yet: after a
                 # power failure some would include it and some would not.
                 self._new_journal(self._unsealed).close()
                 self._unsealed = []
-            commits, dirty, lsn = list(self._commits), set(self._dirty), self._lsn
-            metadata, size, moves = self._metadata, self._journal_bytes, self._moves
-            # The carry's journal gets its number now: later commits must come after it.
-            carry_number = self._next_journal() if moves else 0
-            journals = list(self._journals)
+            if (damaged or self._base) and self._lsn <= max(self._manifest.lsn, self._found.newest):
+                # A replaced file must be newer than the manifest, as by any other checkpoint.
+                record = JournalRecord(self._lsn + 1, ())
+                self._append(record)
+                self._lsn = record.lsn
+                self._commits.append(record)
+            job = CheckpointJob(
+                commits=list(self._commits),
+                dirty=self._dirty | self._base.keys(),
+                moves=self._moves,
+                lsn=self._lsn,
+                metadata=self._metadata,
+                # The carry's journal gets its number now: later commits must come after it.
+                carry_number=self._next_journal() if self._moves else 0,
+                journals=list(self._journals),
+                journal_bytes=self._journal_bytes,
+                pause=rest if threading.current_thread() is self._checkpointer else never,
+            )
             writer, self._writer = self._writer, None
             self._dirty, self._moves = set(), False
             self._journal_bytes, self._checkpoint_wanted_bytes = 0, 0
         if writer is not None:
             writer.close()
-        try:
-            contents = self._fold_and_carry(commits, dirty, lsn, carry_number)
-            self._replace_files(contents, commits, lsn, metadata, journals)
-        except BaseException:
-            with self._mutex:
-                self._dirty |= dirty
-                self._moves |= moves
-                self._journal_bytes += size
-            raise
+        return job
 
-    def _fold_and_carry(
-        self, commits: list[JournalRecord], dirty: set[Side], lsn: int, carry_number: int
+    def _fold(
+        self, sides: Iterable[Side], commits: list[JournalRecord], pause: Callable[[], None]
     ) -> Contents:
-        """Return the new contents of the dirty partitions; adds a carry to the commits."""
-        files = dirty_sides(self._files, dirty)
-        contents = fold(self._fs, self._path, files, self._manifest, commits)
-        carry = carry_record(contents, lsn)
-        if carry is not None:
-            store = self._manifest.store
-            JournalWriter.create(self._fs, self._path, store, carry_number, [carry]).close()
-            with self._mutex:
-                self._commits.insert(len(commits), carry)
-            commits.append(carry)
+        there = [side for side in self._files if side in sides]
+        contents = fold(there, self._read_side, self._manifest, commits, pause=pause)
+        contents.changed |= self._base.keys() & contents.sides.keys()
         return contents
 
-    def _replace_files(
-        self,
-        contents: Contents,
-        commits: list[JournalRecord],
-        lsn: int,
-        metadata: bytes | None,
-        journals: list[int],
-    ) -> None:
-        fs, directory = self._fs, self._path
-        partitions, emptied = write_partitions(fs, directory, self._manifest, contents, lsn)
+    def _fold_and_carry(self, job: CheckpointJob) -> Contents:
+        """Return the new contents of the dirty partitions; adds a carry to the commits."""
+        contents = self._fold(job.dirty, job.commits, job.pause)
+        carry = carry_record(contents, job.lsn)
+        if carry is not None:
+            store = self._manifest.store
+            JournalWriter.create(self._fs, self._path, store, job.carry_number, [carry]).close()
+            with self._mutex:
+                self._commits.insert(len(job.commits), carry)
+            job.commits.append(carry)
+        return contents
+
+    def _finish_checkpoint(self, job: CheckpointJob, contents: Contents) -> None:
+        """Replace partition files and manifest, then remove what they make obsolete."""
+        fs, directory, before = self._fs, self._path, self._manifest
+        # Damage that the fold came upon: nothing is replaced before it is set aside.
+        self._set_damaged_aside()
+        partitions, emptied = write_partitions(
+            fs, directory, before, contents, job.lsn, pause=job.pause
+        )
         for side in contents.changed:
             name = names.partition_file(*side)
             if name in partitions:
                 self._files[side] = name
-        kept_removed = [name for name in self._manifest.removed if name not in partitions]
+        kept_removed = [name for name in before.removed if name not in partitions]
         removed = tuple(dict.fromkeys([*kept_removed, *emptied]))
         manifest = replace(
-            self._manifest, lsn=lsn, partitions=partitions, removed=removed, metadata=metadata
+            before, lsn=job.lsn, partitions=partitions, removed=removed, metadata=job.metadata
         )
         write_manifest(fs, directory, manifest)
         with self._mutex:
             self._manifest = manifest
-            del self._commits[: len(commits)]
-            self._unsealed = [record for record in self._unsealed if record.lsn > lsn]
+            del self._commits[: len(job.commits)]
+            self._base, self._suspect = {}, set()
         self._files = {
             side: name for side, name in self._files.items() if name in manifest.partitions
         }
-        remove_files(fs, directory, [*removed, *map(names.journal_file, journals)])
+        remove_files(fs, directory, [*removed, *map(names.journal_file, job.journals)])
         self._manifest = replace(manifest, removed=())
         with self._mutex:
-            self._journals = [number for number in self._journals if number not in journals]
+            self._journals = [n for n in self._journals if n not in job.journals]
 
     @contextlib.contextmanager
     def _as_persistence_error(self, what: str) -> Iterator[None]:

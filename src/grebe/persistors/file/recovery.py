@@ -9,13 +9,16 @@ What may be found after a crash, and what it means:
 5. A torn tail of a journal: a commit that was not acknowledged. Ignored.
 6. A journal whose first commit has a number that an earlier journal reaches too: the earlier one
    failed there, and the commit was written again. The later journal counts from that number on.
-Everything else that does not fit is damage.
+Everything else that does not fit is damage (damage.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from grebe.core import path as paths
@@ -23,9 +26,11 @@ from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistors.file import names
+from grebe.persistors.file.damage import Damage
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.journal import Journal, JournalRecord, decode_journal
-from grebe.persistors.file.manifest import Manifest, decode_manifest
+from grebe.persistors.file.manifest import Manifest, PartitionFile, decode_manifest
+from grebe.persistors.file.pace import never
 from grebe.persistors.file.partition import PartitionHeader, decode_documents, decode_header
 
 HEADER_READ_BYTES = 64 * 1024
@@ -47,14 +52,21 @@ class Found:
     temporary: list[str] = field(default_factory=list)
     """Names of left-over temporary files."""
     sides: dict[Side, str] = field(default_factory=dict)
-    """Partition files by side."""
+    """Partition files by side, those that are damaged or missing included."""
+    newest: int = 0
+    """Last commit that any partition file includes."""
+    damage: list[Damage] = field(default_factory=list)
+    damaged_sides: set[Side] = field(default_factory=set)
+    """Partitions whose file must not be read as it is."""
+    rebuilt: bool = False
+    """Whether the manifest was made from the other files."""
 
     @property
     def lsn(self) -> int:
         """Number of the last commit."""
         if self.commits:
             return self.commits[-1].lsn
-        return 0 if self.manifest is None else self.manifest.lsn
+        return self.newest if self.manifest is None or self.rebuilt else self.manifest.lsn
 
     @property
     def metadata(self) -> bytes | None:
@@ -68,35 +80,47 @@ class Found:
 def read_directory(fs: FileSystem, directory: str) -> Found:
     """Return what a directory holds. Reads the manifest, the headers and the journals.
 
+    Damage is described in the result, not raised.
+
     Raises:
-        CorruptDataError: something does not fit; see the module.
+        PersistenceError: a file is of a newer format.
         OSError: a file could not be read.
     """
     present = fs.list_directory(directory)
-    temporary = [name for name in present if name.endswith(names.TEMPORARY_SUFFIX)]
-    numbers = sorted(n for n in map(names.journal_number, present) if n is not None)
-    if names.MANIFEST not in present:
-        headers = [name for name in present if _is_partition(fs, directory, name)]
-        if headers or numbers:
-            raise CorruptDataError(
-                f"{names.MANIFEST} is missing beside {(headers or ['journals'])[0]}", names.MANIFEST
-            )
-        return Found(None, temporary=temporary)
-    manifest = decode_manifest(fs.read(os.path.join(directory, names.MANIFEST)))
-    found = Found(manifest, journals=numbers, temporary=temporary)
-    found.sides = _check_partitions(fs, directory, manifest, present)
-    _read_journals(fs, directory, found, manifest)
+    found = Found(None)
+    found.temporary = [name for name in present if name.endswith(names.TEMPORARY_SUFFIX)]
+    found.journals = sorted(n for n in map(names.journal_number, present) if n is not None)
+    headers = _read_headers(fs, directory, present)
+    try:
+        if names.MANIFEST in present:
+            found.manifest = decode_manifest(fs.read(os.path.join(directory, names.MANIFEST)))
+        elif headers or found.journals:
+            beside = [*headers, *map(names.journal_file, found.journals)][0]
+            message = f"{names.MANIFEST} is missing beside {beside}; rebuilt from the other files"
+            found.damage.append(Damage(names.MANIFEST, message, present=False))
+        else:
+            return found
+    except CorruptDataError as error:
+        found.damage.append(Damage(names.MANIFEST, f"{error}; rebuilt from the other files"))
+    if found.manifest is None:
+        _rebuild_manifest(fs, directory, found, headers)
+    _check_partitions(fs, directory, found, headers, present)
+    _read_journals(fs, directory, found)
     return found
 
 
-def _is_partition(fs: FileSystem, directory: str, name: str) -> bool:
-    if not name.endswith(names.SUFFIX):
-        return False
-    try:
-        read_header(fs, directory, name)
-    except CorruptDataError:
-        return False
-    return True
+def _read_headers(
+    fs: FileSystem, directory: str, present: list[str]
+) -> dict[str, PartitionHeader | None]:
+    """Return the headers of all files that have the name of a partition; None: no header."""
+    headers: dict[str, PartitionHeader | None] = {}
+    for name in present:
+        if name.endswith(names.SUFFIX) and name != names.MANIFEST:
+            try:
+                headers[name] = read_header(fs, directory, name)
+            except CorruptDataError:
+                headers[name] = None
+    return headers
 
 
 def read_header(fs: FileSystem, directory: str, name: str) -> PartitionHeader:
@@ -108,65 +132,144 @@ def read_header(fs: FileSystem, directory: str, name: str) -> PartitionHeader:
     return decode_header(start, name)
 
 
+def _rebuild_manifest(
+    fs: FileSystem,
+    directory: str,
+    found: Found,
+    headers: dict[str, PartitionHeader | None],
+) -> None:
+    """Make a manifest from the files that are there: of the store that most of them belong to."""
+    found.rebuilt = True
+    stores = Counter(header.store for header in headers.values() if header is not None)
+    if not stores:
+        for number in found.journals:
+            name = names.journal_file(number)
+            with contextlib.suppress(CorruptDataError):
+                stores[decode_journal(fs.read(os.path.join(directory, name)), name).store] += 1
+    store = stores.most_common(1)[0][0] if stores else secrets.token_hex(8)
+    partitions = {
+        name: PartitionFile(
+            header.partition,
+            header.encrypted,
+            header.lsn,
+            header.documents,
+            fs.size(os.path.join(directory, name)),
+            header.crc32,
+        )
+        for name, header in headers.items()
+        if header is not None
+        and header.store == store
+        and name == names.partition_file(header.partition, header.encrypted)
+    }
+    found.manifest = Manifest(store, partitions=partitions)
+
+
 def _check_partitions(
-    fs: FileSystem, directory: str, manifest: Manifest, present: list[str]
-) -> dict[Side, str]:
-    sides: dict[Side, str] = {}
+    fs: FileSystem,
+    directory: str,
+    found: Found,
+    headers: dict[str, PartitionHeader | None],
+    present: list[str],
+) -> None:
+    manifest = found.manifest
+    assert manifest is not None
     for name, listed in manifest.partitions.items():
+        side = listed.partition, listed.encrypted
+        found.sides[side] = name
+        header = headers.get(name)
+        wrong = _what_is_wrong(fs, directory, name, listed, header, manifest)
         if name not in present:
-            raise CorruptDataError(f"{name} is missing; the manifest lists it", name)
-        header = read_header(fs, directory, name)
-        if header.store != manifest.store or (header.partition, header.encrypted) != (
-            listed.partition,
-            listed.encrypted,
-        ):
-            raise CorruptDataError(f"{name} belongs to another store or partition", name)
-        if header.lsn <= manifest.lsn:
-            if (header.lsn, header.crc32) != (listed.lsn, listed.crc32):
-                raise CorruptDataError(
-                    f"{name}: commit {listed.lsn} expected, {header.lsn} found: another version",
-                    name,
-                )
-            size = fs.size(os.path.join(directory, name))
-            if size != listed.size:
-                raise CorruptDataError(f"{name}: {listed.size} bytes expected, {size} found", name)
-        sides[header.partition, header.encrypted] = name
-    for name in present:
+            wrong = f"{name} is missing; the manifest lists it"
+        if wrong is not None:
+            found.damage.append(Damage(name, wrong, present=name in present))
+            found.damaged_sides.add(side)
+        elif header is not None:
+            found.newest = max(found.newest, header.lsn)
+    for name, header in headers.items():
+        if header is None or name in manifest.partitions or name in manifest.removed:
+            continue  # no file of Grebe's, or one that a checkpoint was about to remove
+        side = header.partition, header.encrypted
         if (
-            name in manifest.partitions
-            or name in manifest.removed
-            or not name.endswith(names.SUFFIX)
-            or name == names.MANIFEST
-            or not _is_partition(fs, directory, name)
+            header.store == manifest.store
+            and header.lsn > manifest.lsn
+            and name == names.partition_file(*side)
         ):
-            continue
-        header = read_header(fs, directory, name)
-        if header.store != manifest.store or header.lsn <= manifest.lsn:
-            raise CorruptDataError(f"{name} is not in the manifest", name)
-        sides[header.partition, header.encrypted] = name
-    return sides
+            found.sides[side] = name
+            found.newest = max(found.newest, header.lsn)
+        else:
+            message = f"{name} is a partition file that the manifest does not list"
+            found.damage.append(Damage(name, message, in_the_way=True))
 
 
-def _read_journals(fs: FileSystem, directory: str, found: Found, manifest: Manifest) -> None:
+def _what_is_wrong(
+    fs: FileSystem,
+    directory: str,
+    name: str,
+    listed: PartitionFile,
+    header: PartitionHeader | None,
+    manifest: Manifest,
+) -> str | None:
+    """Return why a partition file is not the one that the manifest lists, or None if it is."""
+    if header is None:
+        return f"{name}: the first line does not match its checksum"
+    if (header.store, header.partition, header.encrypted) != (
+        manifest.store,
+        listed.partition,
+        listed.encrypted,
+    ):
+        return f"{name} belongs to another store or partition"
+    if manifest.lsn < header.lsn:
+        return None
+    if (header.lsn, header.crc32) != (listed.lsn, listed.crc32):
+        return f"{name}: commit {listed.lsn} expected, {header.lsn} found: another version"
+    size = fs.size(os.path.join(directory, name))
+    if size != listed.size:
+        return f"{name}: {listed.size} bytes expected, {size} found"
+    return None
+
+
+def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
+    """Collect the commits behind the manifest, up to the first that is missing or damaged."""
+    manifest = found.manifest
+    assert manifest is not None
     commits: list[JournalRecord] = []
+    files: list[tuple[str, list[JournalRecord]]] = []
     for number in found.journals:
         name = names.journal_file(number)
-        journal = decode_journal(fs.read(os.path.join(directory, name)), name)
+        try:
+            journal = decode_journal(fs.read(os.path.join(directory, name)), name)
+        except CorruptDataError as error:
+            found.damage.append(Damage(name, str(error)))
+            continue
         if journal.store != manifest.store or journal.number != number:
-            raise CorruptDataError(f"{name} belongs to another store or has another name", name)
+            message = f"{name} belongs to another store or has another name"
+            found.damage.append(Damage(name, message))
+            continue
+        if journal.damage is not None:
+            found.damage.append(Damage(name, journal.damage))
         found.torn_bytes += journal.torn_bytes
+        files.append((name, journal.records))
         _supersede(commits, journal)
         commits += journal.records
     expected = manifest.lsn
+    if found.rebuilt and commits:
+        expected = commits[0].lsn - (not commits[0].carry)
     for commit in commits:
         if commit.lsn > manifest.lsn:
-            if not commit.carry:
-                expected += 1
+            expected += not commit.carry
             if commit.lsn != expected:
-                raise CorruptDataError(
-                    f"commit {expected} is missing from the journals; {commit.lsn} is there", None
-                )
+                _refuse_later(found, files, expected)
+                return
             found.commits.append(commit)
+
+
+def _refuse_later(found: Found, files: list[tuple[str, list[JournalRecord]]], missing: int) -> None:
+    """Report commits behind a gap: applied alone they would make a state that never was."""
+    damaged = {damage.file for damage in found.damage}
+    for name, records in files:
+        if name not in damaged and records and records[-1].lsn > missing:
+            message = f"{name}: commit {missing} is missing before those in it, which are left out"
+            found.damage.append(Damage(name, message))
 
 
 def _supersede(commits: list[JournalRecord], journal: Journal) -> None:
@@ -178,25 +281,27 @@ def _supersede(commits: list[JournalRecord], journal: Journal) -> None:
         commits[:] = [commit for commit in commits if commit.lsn <= last]
 
 
+ReadSide = Callable[[Side], tuple[int, Iterable[RecordGroup]]]
+"""Returns the documents of a side, and the last commit that they include."""
+
+
 def fold(
-    fs: FileSystem,
-    directory: str,
-    files: dict[Side, str],
+    sides: Iterable[Side],
+    read_side: ReadSide,
     manifest: Manifest,
     commits: list[JournalRecord],
+    *,
+    pause: Callable[[], None] = never,
 ) -> Contents:
-    """Return the documents of these partition files with the commits applied. O(both).
+    """Return the documents of these partitions with the commits applied. O(both).
 
-    If commits move documents, both sides of the moves must be among the files.
-
-    Raises:
-        CorruptDataError: a file is damaged.
+    If commits move documents, both sides of the moves must be among the sides.
     """
-    contents = Contents()
-    for side, name in files.items():
-        header, groups = read_partition(fs, directory, name)
-        contents.add_side(side, groups, max(header.lsn, manifest.lsn))
-        if header.lsn > manifest.lsn:
+    contents = Contents(pause)
+    for side in sides:
+        lsn, groups = read_side(side)
+        contents.add_side(side, groups, max(lsn, manifest.lsn))
+        if lsn > manifest.lsn:
             # Case 3: the next manifest must list the file as it is now, though no commit is left
             # that would change it.
             contents.changed.add(side)
@@ -229,29 +334,36 @@ def select(groups: Iterable[RecordGroup], wanted: Sequence[str] | None) -> Itera
             yield group._replace(ids=ids, values=values)
 
 
-def read_consistently(fs: FileSystem, directory: str) -> tuple[Found, Contents]:
+def read_consistently(
+    fs: FileSystem, directory: str, reader: Callable[[Found, bool], ReadSide]
+) -> tuple[Found, Contents]:
     """Return what a directory holds while another process may be writing it.
 
-    Partition files are read before the journals that cover them, and everything again if the
-    manifest was replaced meanwhile: that is when files are removed.
+    Everything is read again if the manifest was replaced meanwhile, which is when files are
+    removed, or if a partition is newer than the journals that were read before it. What is still
+    damaged at the last attempt is so for good; `reader` is told which that is.
 
     Raises:
-        CorruptDataError, OSError: as `read_directory`, also when nobody interferes.
+        OSError: a file could not be read.
     """
     path = os.path.join(directory, names.MANIFEST)
     for attempt in range(READ_ATTEMPTS_MAX):
+        last = attempt == READ_ATTEMPTS_MAX - 1
         before = _read_or_none(fs, path)
         try:
             found = read_directory(fs, directory)
             if found.manifest is None:
                 return found, Contents()
-            contents = fold(fs, directory, found.sides, found.manifest, found.commits)
-            if _read_or_none(fs, path) == before and contents_fit(contents, found):
+            if found.damage and not last:
+                continue
+            read_side = reader(found, last)
+            contents = fold(found.sides, read_side, found.manifest, found.commits)
+            if last or (_read_or_none(fs, path) == before and contents_fit(contents, found)):
                 return found, contents
         except (CorruptDataError, FileNotFoundError):
-            if _read_or_none(fs, path) == before and attempt > READ_ATTEMPTS_MAX // 2:
+            if last:
                 raise
-    raise CorruptDataError(f"{directory} is rewritten faster than it can be read", names.MANIFEST)
+    raise AssertionError
 
 
 def contents_fit(contents: Contents, found: Found) -> bool:

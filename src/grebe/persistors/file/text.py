@@ -1,4 +1,6 @@
-r"""Partition names as text that JSON can carry: any `str` is a valid name, lone surrogates too.
+r"""What the formats share: their version, and partition names as text that JSON can carry.
+
+Any `str` is a valid name, also with lone surrogates.
 
 A backslash is doubled and a lone surrogate written as `\udXXX`; everything else stays as it is.
 """
@@ -7,7 +9,18 @@ from __future__ import annotations
 
 import re
 
+from grebe.errors import PersistenceError
+
 _ESCAPED = re.compile(r"\\(\\|u[0-9a-f]{4})")
+
+
+def check_format(found: object, known: int, file: str) -> None:
+    """Raise PersistenceError if a file is of another format: it is not damaged, only not ours."""
+    if found != known:
+        raise PersistenceError(
+            f"{file}: written in format {found}; this version of Grebe reads format {known}, "
+            "update Grebe to open it"
+        )
 
 
 def to_text(name: str) -> str:

@@ -1,0 +1,140 @@
+"""Damaged files: what can still be read of them, and where they are kept.
+
+A damaged file is never deleted or overwritten before a copy of it is durable. What is salvaged of a
+partition are the blocks whose checksums hold, and only from a file that says it is the one that is
+missed: right store, partition and commit. A stale file or another store's holds nothing to salvage.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from grebe.core import encoding
+from grebe.core import path as paths
+from grebe.core.operation import RecordGroup
+from grebe.errors import CorruptDataError, InvalidPathError
+from grebe.persistence.contents import Side
+from grebe.persistors.file.filesystem import FileSystem, write_file
+from grebe.persistors.file.manifest import PartitionFile
+from grebe.persistors.file.partition import (
+    PartitionHeader,
+    block_position,
+    decode_block,
+    decode_header,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is not what it should be."""
+
+    file: str
+    message: str
+    """What is wrong, beginning with the file's name."""
+    present: bool = True
+    """Whether there is a file to be kept."""
+    in_the_way: bool = False
+    """Whether it must leave its place because it is no file of this store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What a damaged partition file still holds."""
+
+    side: Side
+    lsn: int
+    """Last commit that is included."""
+    groups: list[RecordGroup] = field(default_factory=list)
+    salvaged: int = 0
+    lost: int = 0
+    message: str = ""
+
+
+def salvage(
+    data: bytes | None, file: str, store: str, listed: PartitionFile, *, mend: bool = False
+) -> Salvage:
+    """Return what can be read of a damaged partition file; `listed` is what it should be.
+
+    With `mend`, a file that is whole JSON is taken as it is: somebody mended it by hand.
+    """
+    side = listed.partition, listed.encrypted
+    if data is None:
+        return Salvage(side, listed.lsn, lost=listed.documents)
+    if mend:
+        mended = read_mended(data, file, store, listed)
+        if mended is not None:
+            return mended
+    try:
+        header = decode_header(data, file, verify=False)
+    except CorruptDataError:
+        return Salvage(side, listed.lsn, lost=listed.documents)
+    if (header.store, header.partition, header.encrypted) != (store, *side) or (
+        header.lsn < listed.lsn
+    ):
+        return Salvage(side, listed.lsn, lost=listed.documents)
+    return _salvage_blocks(data, file, header)
+
+
+def _salvage_blocks(data: bytes, file: str, header: PartitionHeader) -> Salvage:
+    groups: list[RecordGroup] = []
+    salvaged = 0
+    for number in range(min(len(header.blocks), len(header.sizes))):
+        try:
+            position = block_position(header, number)
+            found = list(decode_block(data, header, number, position, file))
+        except (CorruptDataError, ValueError, IndexError):
+            continue
+        groups += found
+        salvaged += sum(len(group.ids) for group in found)
+    lost = max(0, header.documents - salvaged)
+    side = header.partition, header.encrypted
+    return Salvage(side, header.lsn, groups, salvaged, lost)
+
+
+def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Salvage | None:
+    """Return the documents of a file that is whole JSON, checksums apart; None if it is not."""
+    try:
+        content = encoding.decode(data)
+        head, documents = content["grebe"], content["documents"]
+        if head["store"] != store or listed.encrypted:
+            return None
+        groups = []
+        for path, value in documents.items():
+            collection, document_id = paths.split(paths.check_document_path(path))
+            if value is None or f"{collection}/{document_id}" != path:
+                return None
+            text = encoding.encode(value)
+            groups.append(RecordGroup(collection, [document_id], [text], listed.partition))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidPathError):
+        return None
+    message = f"{file}: mended by hand; {len(groups)} documents are taken as they are"
+    side = listed.partition, listed.encrypted
+    return Salvage(side, listed.lsn, groups, len(groups), 0, message)
+
+
+def set_aside(fs: FileSystem, directory: str, damage: Damage) -> str | None:
+    """Keep a durable copy of a damaged file and return its name; None if there is no file.
+
+    A copy, because its place must never be empty: after a crash here the file is found again. A
+    file that is in the way is renamed.
+    """
+    if not damage.present:
+        return None
+    present = fs.list_directory(directory)
+    source = os.path.join(directory, damage.file)
+    pattern = re.compile(re.escape(damage.file) + r"\.corrupt-([0-9]+)$")
+    kept = {int(match.group(1)): name for name in present if (match := pattern.match(name))}
+    data = fs.read(source)
+    for name in kept.values():
+        # An earlier attempt to open may have been here already.
+        if not damage.in_the_way and fs.read(os.path.join(directory, name)) == data:
+            return name
+    target = f"{damage.file}.corrupt-{max(kept, default=0) + 1}"
+    if damage.in_the_way:
+        fs.rename(source, os.path.join(directory, target))
+    else:
+        write_file(fs, directory, target, [data])
+    fs.sync_directory(directory)
+    return target
