@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -80,6 +81,8 @@ def state_of(persistor: FilePersistor) -> State:
 def open_on(fs: Any, **options: Any) -> FilePersistor:
     # No checkpoint but those that the workload asks for; the store's id always the same.
     options.setdefault("checkpoint_bytes", 1 << 40)
+    if "on_corruption" in inspect.signature(FilePersistor).parameters:
+        options.setdefault("on_corruption", "raise")  # a crash is no damage
     persistor = FilePersistor(DIRECTORY, file_system=fs, **options)
     with mock.patch("grebe.persistors.file.persistor.secrets.token_hex", return_value="5" * 16):
         persistor.open()

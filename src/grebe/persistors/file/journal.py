@@ -15,6 +15,7 @@ with H: a record of another journal does not fit. Operations are
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -32,6 +33,7 @@ PUTS_JOINED_MAX = 1000
 PARTS_JOINED_MAX = 8
 _CHECKSUM_LENGTH = len(b',"crc32":"xxxxxxxx"}\n')
 _OPERATIONS = b'"operations":'
+_RECORD_START = re.compile(rb'\{"lsn":[0-9]+,"(?:carry|metadata|operations)":')
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def decode_journal(data: bytes, file: str) -> Journal:
         stop = data.find(b"\n", position) + 1
         record = _decode_record(data[position:stop], seed) if stop else None
         if record is None or (records and not _follows(record, records[-1])):
-            if _is_record_behind(data, stop or len(data), seed):
+            if _is_record_behind(data, position, seed):
                 damage = f"{file}: damaged in front of valid records"
             break
         records.append(record)
@@ -233,12 +235,13 @@ def _decode_operation(row: Sequence[bytes]) -> Operation | PutMany:
 
 
 def _is_record_behind(data: bytes, position: int, seed: int) -> bool:
-    """Tell whether a valid record follows: then what is before it is damage, not a torn tail."""
-    while position < len(data):
-        stop = data.find(b"\n", position) + 1
-        if not stop:
-            return False
-        if _decode_record(data[position:stop], seed) is not None:
+    """Tell whether there is a whole record: then what is before it is damage, not a torn tail.
+
+    It need not begin a line: what is damaged may be the end of the line before it.
+    """
+    while match := _RECORD_START.search(data, position):
+        stop = data.find(b"\n", match.start()) + 1
+        if stop and _decode_record(data[match.start() : stop], seed) is not None:
             return True
-        position = stop
+        position = match.end()
     return False
