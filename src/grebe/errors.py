@@ -127,6 +127,9 @@ class ReadOnlyError(GrebeError):
 class PersistenceError(GrebeError, OSError):
     """Reading or writing the persisted data failed; the cause is chained."""
 
+    # OSError would print the error number and file name that it was given, not the message.
+    __str__ = Exception.__str__
+
 
 class CorruptDataError(PersistenceError):
     """Bytes that are not what Grebe wrote there.
