@@ -55,7 +55,7 @@ def test_a_reader_sees_one_commit(name: str):
     rng = random.Random(SEED)
     created = next(i for i, moment in enumerate(run.moments) if moment.what == "commit 1")
     problems = []
-    views = 400 * ROUNDS
+    views = 1000 * ROUNDS
     for _ in range(views):
         pace = rng.choice(
             [jump(rng.randrange(25), rng.randrange(1, 60)), walk(1), walk(2), walk(3)]

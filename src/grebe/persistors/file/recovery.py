@@ -89,7 +89,7 @@ def read_directory(fs: FileSystem, directory: str) -> Found:
     present = fs.list_directory(directory)
     found = Found(None)
     found.temporary = [name for name in present if name.endswith(names.TEMPORARY_SUFFIX)]
-    found.journals = sorted(n for n in map(names.journal_number, present) if n is not None)
+    found.journals = _journals_in(present)
     headers = _read_headers(fs, directory, present)
     try:
         if names.MANIFEST in present:
@@ -340,8 +340,9 @@ def read_consistently(
     """Return what a directory holds while another process may be writing it.
 
     Everything is read again if the manifest was replaced meanwhile, which is when files are
-    removed, or if a partition is newer than the journals that were read before it. What is still
-    damaged at the last attempt is so for good; `reader` is told which that is.
+    removed; if a partition is newer than the journals that were read before it; or if there is
+    another journal, as it may have the carry without which what moved is in neither file. What is
+    still damaged at the last attempt is so for good; `reader` is told which that is.
 
     Raises:
         OSError: a file could not be read.
@@ -358,12 +359,20 @@ def read_consistently(
                 continue
             read_side = reader(found, last)
             contents = fold(found.sides, read_side, found.manifest, found.commits)
-            if last or (_read_or_none(fs, path) == before and contents_fit(contents, found)):
+            if last or (
+                contents_fit(contents, found)
+                and _journals_in(fs.list_directory(directory)) == found.journals
+                and _read_or_none(fs, path) == before
+            ):
                 return found, contents
         except (CorruptDataError, FileNotFoundError):
             if last:
                 raise
     raise AssertionError
+
+
+def _journals_in(present: list[str]) -> list[int]:
+    return sorted(n for n in map(names.journal_number, present) if n is not None)
 
 
 def contents_fit(contents: Contents, found: Found) -> bool:
