@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from grebe.core import path as paths
@@ -29,6 +30,7 @@ from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver
 from grebe.reactive.broadcast import Scheduler
 from grebe.reactive.live import HYDRATED, LOUD
+from grebe.store.following import apply_followed
 from grebe.store.hydration import grouped
 from grebe.store.writing import Writer
 
@@ -120,6 +122,9 @@ class Lifecycle:
                 await self.hydrate(None)
             elif wanted is not False:
                 await self.hydrate(paths_of(wanted))
+            follow = getattr(persistor, "follow", None)
+            if follow is not None:
+                await self._call(follow, partial(apply_followed, self._writer))
         except BaseException:
             self._writer.closed = True
             await self._let_go()
@@ -189,6 +194,15 @@ class Lifecycle:
         checkpoint = getattr(self._persistor, "checkpoint", None)
         if checkpoint is not None and self._writer.read_only is None:
             await self._call(checkpoint)
+
+    async def refresh(self) -> None:
+        """Bring in what a writing process has committed since."""
+        self._writer.check_open()
+        refresh = getattr(self._persistor, "refresh", None)
+        if refresh is not None and self._writer.read_only is not None:
+            batch = await self._call(refresh)
+            if batch is not None:
+                apply_followed(self._writer, batch)
 
     async def close(self) -> None:
         """Commit, checkpoint, let go. If the commit fails the store stays open."""

@@ -225,6 +225,13 @@ class Store:
         self._engine.check_outside_batch("aclear()", blocking=False)
         await self._lifecycle.run(self._lifecycle.clear(broadcast))
 
+    def refresh(self) -> None:
+        """Bring newer commits of the writing process into a store opened with read_only=True.
+
+        Observers are told as of any other change. Elsewhere there is nothing to bring.
+        """
+        drive(self._lifecycle.refresh())
+
     def close(self) -> None:
         """Commit what is pending, checkpoint, release the lock. Closing twice is fine.
 

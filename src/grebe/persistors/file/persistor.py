@@ -8,8 +8,7 @@ Invariants:
 2. A commit is acknowledged only after the sync of the journal that holds it.
 3. After a failed write or sync a journal is not used any more; the commit goes into a new one.
 4. Journals are removed only when the manifest that makes them obsolete is durable.
-5. A damaged file is copied aside, durably, before it is replaced; until then what could be salvaged
-   of it is in `_base` and stands for the file.
+5. A damaged file is copied aside, durably, before it is replaced (sides.py).
 
 Locks: `_turn` (one checkpoint or load at a time), then `_mutex` (one commit at a time). No commit
 waits for `_turn`.
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Literal
 
 from grebe.core.operation import Batch, Clear, Delete, Move, Put, PutMany, Record, RecordGroup
-from grebe.errors import CorruptDataError, GrebeError, PersistenceError, ReadOnlyError
+from grebe.errors import GrebeError, PersistenceError, ReadOnlyError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver, readable_resolver
@@ -41,7 +40,6 @@ from grebe.persistors.file.checkpoint import (
     write_manifest,
     write_partitions,
 )
-from grebe.persistors.file.damage import Damage, Salvage, salvage, set_aside
 from grebe.persistors.file.filesystem import FileSystem, OsFileSystem, make_directories
 from grebe.persistors.file.journal import JournalRecord
 from grebe.persistors.file.manifest import Manifest
@@ -49,12 +47,14 @@ from grebe.persistors.file.pace import never, rest
 from grebe.persistors.file.recovery import (
     Found,
     ReadSide,
+    commits_behind,
+    difference,
     fold,
     read_consistently,
     read_directory,
-    read_partition,
     select,
 )
+from grebe.persistors.file.sides import SideReader
 
 log = logging.getLogger("grebe")
 
@@ -95,20 +95,18 @@ class FilePersistor:
         self._path = os.path.abspath(directory)
         self._checkpoint_bytes = checkpoint_bytes
         self._read_only = read_only
-        self._strict = on_corruption == "raise"
-        self._mend = mend
         self._fs: FileSystem = file_system if file_system is not None else OsFileSystem()
+        strict = on_corruption == "raise"
+        self._sides = SideReader(self._fs, self._path, strict=strict, mend=mend)
         self._turn = threading.Lock()
         self._mutex = threading.Lock()
         self._release: Callable[[], None] | None = None
         self._forget()
 
     def _forget(self) -> None:
-        self._manifest = Manifest("")
         self._metadata: bytes | None = None
         self._resolver: Resolver | None = None
         self._snapshot: Contents | None = None
-        self._files: dict[Side, str] = {}
         self._commits: list[JournalRecord] = []
         self._unsealed: list[JournalRecord] = []
         self._dirty: set[Side] = set()
@@ -120,12 +118,6 @@ class FilePersistor:
         self._checkpoint_wanted_bytes = 0
         self._checkpointer: threading.Thread | None = None
         self._found = Found(None)
-        self._damage: list[Damage] = []
-        self._not_aside: list[Damage] = []
-        self._quarantined: list[str] = []
-        self._suspect: set[Side] = set()
-        self._base: dict[Side, Salvage] = {}
-        self._salvages: list[Salvage] = []
 
     # --- Persistor
 
@@ -140,13 +132,13 @@ class FilePersistor:
             self._release = self._fs.lock(lock, self._path)
             try:
                 self._adopt(read_directory(self._fs, self._path))
-                self._refuse_damage()
+                self._sides.refuse_damage()
                 # The names that were read may not be on the disk yet: an earlier process may have
                 # died before it synced them.
                 remove_files(self._fs, self._path, self._found.temporary)
                 if self._found.manifest is None:
-                    self._manifest = Manifest(secrets.token_hex(8))
-                    write_manifest(self._fs, self._path, self._manifest)
+                    self._sides.manifest = Manifest(secrets.token_hex(8))
+                    write_manifest(self._fs, self._path, self._sides.manifest)
                 if self._found.rebuilt:
                     self._rebuild_metadata()
             except BaseException:
@@ -155,16 +147,12 @@ class FilePersistor:
             self._heal()
 
     def _open_read_only(self) -> None:
-        def reader(found: Found, last: bool) -> ReadSide:
-            self._adopt(found)
-            return self._read_side if last else self._read_whole_side
-
         if not self._fs.is_directory(self._path):
             raise PersistenceError(f"{self._path} does not exist; open it for writing")
-        found, self._snapshot = read_consistently(self._fs, self._path, reader)
+        found, self._snapshot = read_consistently(self._fs, self._path, self._reader)
         if found.manifest is None:
             raise PersistenceError(f"{self._path} holds no store; open it for writing")
-        self._refuse_damage()
+        self._sides.refuse_damage()
 
     def commit(self, batch: Batch) -> None:
         """Append the batch to the journal and sync it. O(batch). See Persistor."""
@@ -197,7 +185,7 @@ class FilePersistor:
                 changed = dirty
             clean = [side for side in files if side not in changed]
             for side in clean:
-                yield from select(self._read_side(side)[1], wanted)
+                yield from select(self._sides.read(side)[1], wanted)
             if commits:
                 contents = self._fold(changed, commits, never)
                 found = (g for g in contents.groups() if (g.partition, g.encrypted) not in clean)
@@ -215,6 +203,28 @@ class FilePersistor:
         with self._turn, self._as_persistence_error("written to"):
             self._checkpoint()
 
+    def refresh(self) -> Batch | None:
+        """Read what a writer has committed since; for `read_only`. Returns it, or None.
+
+        O(the new commits) while the writer makes no checkpoint, otherwise O(documents).
+        """
+        with self._turn, self._as_persistence_error("read"):
+            before, known = self._snapshot, self._commits
+            assert before is not None, "only a reader is refreshed"
+            found = read_directory(self._fs, self._path)
+            appended = commits_behind(found, self._sides.manifest, known)
+            if appended is None:
+                found, self._snapshot = read_consistently(self._fs, self._path, self._reader)
+                self._sides.refuse_damage()
+                parts = difference(before, self._snapshot)
+            else:
+                for commit in appended:
+                    for operation in commit.operations:
+                        before.apply(operation, commit.lsn)
+                self._adopt(found)
+                parts = [operation for commit in appended for operation in commit.operations]
+            return Batch(parts, self._metadata) if parts else None
+
     def close(self) -> None:
         """Let a running checkpoint end, and release the lock. See Persistor."""
         thread = self._checkpointer
@@ -227,97 +237,32 @@ class FilePersistor:
     @property
     def recovery(self) -> RecoveryReport:
         """What opening and reading found."""
-        salvages = self._salvages
-        messages = [damage.message for damage in self._damage]
-        messages += [found.message for found in salvages if found.message]
-        return RecoveryReport(
-            clean=not self._damage,
-            quarantined=tuple(self._quarantined),
-            salvaged=sum(found.salvaged for found in salvages),
-            lost=sum(found.lost for found in salvages),
-            journal_records_replayed=sum(not c.carry for c in self._found.commits),
+        return replace(
+            self._sides.report(),
+            journal_records_replayed=sum(not commit.carry for commit in self._found.commits),
             torn_bytes_dropped=self._found.torn_bytes,
-            messages=tuple(messages),
         )
+
+    def _reader(self, found: Found, last: bool) -> ReadSide:
+        self._adopt(found)
+        return self._sides.read if last else self._sides.read_whole
 
     # --- damage
 
-    def _refuse_damage(self) -> None:
-        if self._strict and self._damage:
-            first = self._damage[0]
-            raise CorruptDataError(f"{self._path}: {first.message}; see grebe repair", first.file)
-
-    def _note_damage(self, damage: Damage) -> None:
-        log.warning("%s: %s", self._path, damage.message)
-        self._damage.append(damage)
-        self._not_aside.append(damage)
-
-    def _read_whole_side(self, side: Side) -> tuple[int, list[RecordGroup]]:
-        """Return the documents in a partition file. Raises CorruptDataError, OSError."""
-        header, groups = read_partition(self._fs, self._path, self._files[side])
-        # All of them before any is used: the last block may be damaged.
-        return header.lsn, list(groups)
-
-    def _read_side(self, side: Side) -> tuple[int, list[RecordGroup]]:
-        """Return the documents in a partition file, or what can be salvaged of it."""
-        if side not in self._base:
-            name = self._files[side]
-            if side not in self._suspect:
-                try:
-                    return self._read_whole_side(side)
-                except FileNotFoundError:
-                    damage = Damage(name, f"{name} is missing", present=False)
-                except CorruptDataError as error:
-                    damage = Damage(name, str(error))
-                if self._strict:
-                    raise CorruptDataError(f"{self._path}: {damage.message}", name)
-                self._note_damage(damage)
-            self._salvage(side, name)
-        found = self._base[side]
-        return found.lsn, found.groups
-
-    def _salvage(self, side: Side, name: str) -> None:
-        listed = self._manifest.partitions.get(name)
-        found = Salvage(side, 0)
-        if listed is not None:
-            data = None
-            with contextlib.suppress(FileNotFoundError):
-                data = self._fs.read(os.path.join(self._path, name))
-            found = salvage(data, name, self._manifest.store, listed, mend=self._mend)
-            # As of the manifest: the commits since then are applied again, which does no harm and
-            # restores what they wrote to lost blocks. A file that is not listed has them all.
-            found = replace(found, lsn=self._manifest.lsn)
-        log.warning(
-            "%s: %s: %d documents salvaged, %d lost", self._path, name, found.salvaged, found.lost
-        )
-        self._salvages.append(found)
-        self._base[side] = found
-        self._dirty.add(side)
-
     def _heal(self) -> None:
         """Replace damaged files by what was salvaged. What fails is tried again by checkpoints."""
-        if not self._not_aside or self._read_only:
+        if not self._sides.not_aside or self._read_only:
             return
         try:
             with self._turn:
-                for side in self._suspect - self._base.keys():
-                    self._salvage(side, self._files[side])
                 self._checkpoint()
         except (GrebeError, OSError):
             log.warning("damage in %s could not be mended yet", self._path, exc_info=True)
 
-    def _set_damaged_aside(self) -> None:
-        while self._not_aside:
-            kept = set_aside(self._fs, self._path, self._not_aside[0])
-            if kept is not None:
-                self._quarantined.append(kept)
-                log.warning("%s is kept as %s", self._not_aside[0].file, kept)
-            del self._not_aside[0]
-
     def _rebuild_metadata(self) -> None:
         """Find out anew which partitions hold what, from all documents."""
         resolver = Resolver()
-        for group in self._fold(self._files, self._commits, never).groups():
+        for group in self._fold(self._sides.files, self._commits, never).groups():
             resolver.add(group.collection, group.partition)
         self._set_metadata(resolver.encode())
 
@@ -325,15 +270,8 @@ class FilePersistor:
 
     def _adopt(self, found: Found) -> None:
         self._found = found
-        self._damage, self._not_aside = [], []
-        self._base, self._salvages = {}, []
-        self._suspect = set(found.damaged_sides)
-        for damage in found.damage:
-            self._note_damage(damage)
-        if found.manifest is not None:
-            self._manifest = found.manifest
+        self._sides.adopt(found)
         self._set_metadata(found.metadata)
-        self._files = dict(found.sides)
         self._commits = list(found.commits)
         self._unsealed = list(found.commits)
         self._journals = list(found.journals)
@@ -366,7 +304,7 @@ class FilePersistor:
             self._journal_bytes += writer.size - before
 
     def _new_journal(self, records: list[JournalRecord]) -> JournalWriter:
-        store, number = self._manifest.store, self._next_journal()
+        store, number = self._sides.manifest.store, self._next_journal()
         writer = JournalWriter.create(self._fs, self._path, store, number, records)
         self._journal_bytes += writer.size
         return writer
@@ -388,7 +326,7 @@ class FilePersistor:
                 case Delete(path, _):
                     self._dirty |= self._files_for([path]).keys()
                 case Clear():
-                    self._dirty |= self._files.keys()
+                    self._dirty |= self._sides.files.keys()
         if record.metadata is not None:
             self._set_metadata(record.metadata)
 
@@ -399,9 +337,9 @@ class FilePersistor:
     def _files_for(self, wanted: Sequence[str] | None) -> dict[Side, str]:
         """Return the partition files that may hold something at or under the paths; None: all."""
         if wanted is None or self._resolver is None:
-            return dict(self._files)
+            return dict(self._sides.files)
         known = {partition for path in wanted for partition in self._resolver.candidates(path)}
-        return {side: name for side, name in self._files.items() if side[0] in known}
+        return {side: name for side, name in self._sides.files.items() if side[0] in known}
 
     def _start_checkpoint_if_due(self) -> None:
         if self._journal_bytes <= max(self._checkpoint_bytes, self._checkpoint_wanted_bytes):
@@ -409,7 +347,7 @@ class FilePersistor:
         with self._mutex:
             replaced = sum(
                 listed.size
-                for listed in self._manifest.partitions.values()
+                for listed in self._sides.manifest.partitions.values()
                 if (listed.partition, listed.encrypted) in self._dirty
             )
             if self._journal_bytes <= replaced * JOURNAL_SHARE_MAX:
@@ -449,17 +387,20 @@ class FilePersistor:
 
     def _begin_checkpoint(self) -> CheckpointJob | None:
         """Close the journal in use; what comes now is not part of the checkpoint."""
-        damaged = bool(self._not_aside)
-        self._set_damaged_aside()
+        damaged = bool(self._sides.not_aside)
+        self._sides.salvage_suspects()
+        self._sides.set_aside()
         with self._mutex:
-            if not self._commits and not self._journals and not damaged and not self._base:
+            if not self._commits and not self._journals and not damaged and not self._sides.base:
                 return None
             if self._unsealed:
                 # Partitions must not get ahead of a commit that the disk may not have yet: after a
                 # power failure some would include it and some would not.
                 self._new_journal(self._unsealed).close()
                 self._unsealed = []
-            if (damaged or self._base) and self._lsn <= max(self._manifest.lsn, self._found.newest):
+            if (damaged or self._sides.base) and self._lsn <= max(
+                self._sides.manifest.lsn, self._found.newest
+            ):
                 # A replaced file must be newer than the manifest, as by any other checkpoint.
                 record = JournalRecord(self._lsn + 1, ())
                 self._append(record)
@@ -467,7 +408,7 @@ class FilePersistor:
                 self._commits.append(record)
             job = CheckpointJob(
                 commits=list(self._commits),
-                dirty=self._dirty | self._base.keys(),
+                dirty=self._dirty | self._sides.base.keys(),
                 moves=self._moves,
                 lsn=self._lsn,
                 metadata=self._metadata,
@@ -487,9 +428,9 @@ class FilePersistor:
     def _fold(
         self, sides: Iterable[Side], commits: list[JournalRecord], pause: Callable[[], None]
     ) -> Contents:
-        there = [side for side in self._files if side in sides]
-        contents = fold(there, self._read_side, self._manifest, commits, pause=pause)
-        contents.changed |= self._base.keys() & contents.sides.keys()
+        there = [side for side in self._sides.files if side in sides]
+        contents = fold(there, self._sides.read, self._sides.manifest, commits, pause=pause)
+        contents.changed |= self._sides.base.keys() & contents.sides.keys()
         return contents
 
     def _fold_and_carry(self, job: CheckpointJob) -> Contents:
@@ -497,7 +438,7 @@ class FilePersistor:
         contents = self._fold(job.dirty, job.commits, job.pause)
         carry = carry_record(contents, job.lsn)
         if carry is not None:
-            store = self._manifest.store
+            store = self._sides.manifest.store
             JournalWriter.create(self._fs, self._path, store, job.carry_number, [carry]).close()
             with self._mutex:
                 self._commits.insert(len(job.commits), carry)
@@ -506,16 +447,16 @@ class FilePersistor:
 
     def _finish_checkpoint(self, job: CheckpointJob, contents: Contents) -> None:
         """Replace partition files and manifest, then remove what they make obsolete."""
-        fs, directory, before = self._fs, self._path, self._manifest
+        fs, directory, before = self._fs, self._path, self._sides.manifest
         # Damage that the fold came upon: nothing is replaced before it is set aside.
-        self._set_damaged_aside()
+        self._sides.set_aside()
         partitions, emptied = write_partitions(
             fs, directory, before, contents, job.lsn, pause=job.pause
         )
         for side in contents.changed:
             name = names.partition_file(*side)
             if name in partitions:
-                self._files[side] = name
+                self._sides.files[side] = name
         kept_removed = [name for name in before.removed if name not in partitions]
         removed = tuple(dict.fromkeys([*kept_removed, *emptied]))
         manifest = replace(
@@ -523,14 +464,14 @@ class FilePersistor:
         )
         write_manifest(fs, directory, manifest)
         with self._mutex:
-            self._manifest = manifest
+            self._sides.manifest = manifest
             del self._commits[: len(job.commits)]
-            self._base, self._suspect = {}, set()
-        self._files = {
-            side: name for side, name in self._files.items() if name in manifest.partitions
+            self._sides.healed()
+        self._sides.files = {
+            side: name for side, name in self._sides.files.items() if name in manifest.partitions
         }
         remove_files(fs, directory, [*removed, *map(names.journal_file, job.journals)])
-        self._manifest = replace(manifest, removed=())
+        self._sides.manifest = replace(manifest, removed=())
         with self._mutex:
             self._journals = [n for n in self._journals if n not in job.journals]
 

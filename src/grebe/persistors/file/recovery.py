@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from grebe.core import path as paths
-from grebe.core.operation import RecordGroup
+from grebe.core.operation import Delete, Operation, Put, PutMany, RecordGroup
 from grebe.errors import CorruptDataError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistors.file import names
@@ -369,6 +369,25 @@ def read_consistently(
             if last:
                 raise
     raise AssertionError
+
+
+def commits_behind(
+    found: Found, manifest: Manifest, known: list[JournalRecord]
+) -> list[JournalRecord] | None:
+    """Return the commits that were appended to known ones; None if more than that happened."""
+    if found.damage or found.manifest != manifest or found.commits[: len(known)] != known:
+        return None
+    return found.commits[len(known) :]
+
+
+def difference(before: Contents, after: Contents) -> list[Operation | PutMany]:
+    """Return the operations that make one of the other. O(documents)."""
+    old = {record.path: record for record in before.records()}
+    changed: list[Operation | PutMany] = []
+    for record in after.records():
+        if old.pop(record.path, None) != record:
+            changed.append(Put(*record))
+    return [*(Delete(path, False) for path in old), *changed]
 
 
 def _journals_in(present: list[str]) -> list[int]:
