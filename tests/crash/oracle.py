@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from unittest import mock
 
 from grebe.core.operation import Batch, Clear, Delete, Move, Operation, Put
 from grebe.errors import GrebeError
+from grebe.persistors.file import persistor as module
 from grebe.persistors.file.persistor import FilePersistor
 from grebe.testing import Image, SimulatedFileSystem
 
@@ -78,13 +78,20 @@ def state_of(persistor: FilePersistor) -> State:
     return State(documents, persistor.load_metadata())
 
 
+class OneStore:
+    """Gives every store the same id, so that states can be told apart and runs repeated."""
+
+    @staticmethod
+    def token_hex(size: int) -> str:
+        return "5" * 2 * size
+
+
 def open_on(fs: Any, **options: Any) -> FilePersistor:
     # No checkpoint but those that the workload asks for; the store's id always the same.
     options.setdefault("checkpoint_bytes", 1 << 40)
-    if "on_corruption" in inspect.signature(FilePersistor).parameters:
-        options.setdefault("on_corruption", "raise")  # a crash is no damage
+    options.setdefault("on_corruption", "raise")  # a crash is no damage
     persistor = FilePersistor(DIRECTORY, file_system=fs, **options)
-    with mock.patch("grebe.persistors.file.persistor.secrets.token_hex", return_value="5" * 16):
+    with mock.patch.object(module, "secrets", OneStore):
         persistor.open()
     return persistor
 
