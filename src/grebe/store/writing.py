@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection as Sized
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -104,18 +105,16 @@ class Writer(State):
         encode = collection._adapter().encode
         prefix = collection.path + "/"
         with garbage_collection_paused():
-            ids: list[str] = []
-            values: list[bytes] = []
-            for document_id, data in _with_ids(items):
-                ids.append(document_id)
-                values.append(encode(data, prefix + document_id))
+            ids, data = _with_ids(items)
+            written = [prefix + document_id for document_id in ids]
+            values = [encode(one, path) for one, path in zip(data, written, strict=True)]
             with self.lock:
                 self.check_writable()
                 node = self.tree.collections.get(collection.path)
                 if node is not None and not node.documents.keys().isdisjoint(ids):
                     taken = next(i for i in ids if i in node.documents)
                     raise DocumentExistsError(prefix + taken)
-                entries = self._create_all(collection, ids, values, broadcast, persist)
+                entries = self._create_all(collection, ids, written, values, broadcast, persist)
         self.written()
 
         def make(index: int) -> Snapshot[Any]:
@@ -128,11 +127,15 @@ class Writer(State):
         self,
         collection: Collection[Any],
         ids: list[str],
+        written: list[str],
         values: list[bytes],
         broadcast: bool,
         persist: bool,
     ) -> list[Entry]:
-        """Store documents of which none exists. Plain collections take a short way."""
+        """Store documents of which none exists. Plain collections take a short way.
+
+        `written` are the paths to `ids`.
+        """
         if not ids:
             return []
         resolved = self.options.resolve(collection.path)
@@ -151,9 +154,7 @@ class Writer(State):
         self.order += len(rest)
         self.tree.collections[path].documents.update(zip(rest, entries[1:], strict=True))
         if self.committer is not None and home.saved:
-            prefix = path + "/"
-            written = [prefix + document_id for document_id in rest]
-            self.committer.pending.put_many(PutMany(written, values[1:], home.partition))
+            self.committer.pending.put_many(PutMany(written[1:], values[1:], home.partition))
             self.committer.wrote()
         if self.broadcasting.watched:
             for document_id in rest:
@@ -431,13 +432,15 @@ def _same(old: Entry, value: bytes) -> bool:
     return encoding.same_json(old.value, value)
 
 
-def _with_ids(items: Any) -> Iterator[tuple[str, Any]]:
+def _with_ids(items: Any) -> tuple[list[str], Sized[Any]]:
+    """Return ids and data of what is to be created, parallel."""
     if isinstance(items, Mapping):
-        return ((paths.check_segment(key), data) for key, data in items.items())
+        return [paths.check_segment(key) for key in items], items.values()
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
         kind = type(items).__name__
         raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")
-    return ((random_id(), data) for data in items)
+    data = list(items)
+    return [random_id() for _ in data], data
 
 
 def _current_task() -> object:
