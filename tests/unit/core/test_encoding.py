@@ -1,0 +1,125 @@
+"""JSON with msgspec and with the standard library: both are the same to everybody else."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from grebe.core import encoding
+
+
+def load_without_msgspec() -> ModuleType:
+    """Return the module as it is where msgspec has no wheel."""
+    assert encoding.__file__ is not None
+    spec = importlib.util.spec_from_file_location("grebe_encoding_fallback", encoding.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    kept = sys.modules.pop("msgspec", None)
+    sys.modules["msgspec"] = None  # type: ignore[assignment]
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules["msgspec"]
+        if kept is not None:
+            sys.modules["msgspec"] = kept
+    assert module.msgspec is None
+    return module
+
+
+@pytest.fixture(params=["msgspec", "standard library"])
+def codec(request: pytest.FixtureRequest) -> Any:
+    if request.param == "standard library":
+        return load_without_msgspec()
+    pytest.importorskip("msgspec")
+    return encoding
+
+
+VALUES: list[Any] = [
+    {"name": "Jöhn 🐦", "n": [1, -1, 2**63 - 1, -(2**63)], "x": None, "yes": True},
+    [],
+    {},
+    "",
+    'quote " backslash \\ newline \n control \x01 line \u2028',
+    0,
+    1.0,
+    0.1,
+    -0.0,
+    123456789.125,
+    [[[{"a": [{}]}]]],
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_the_text_is_compact_utf_8_json(codec: Any, value: Any) -> None:
+    """No spaces, nothing escaped that need not be; decoding gives the value back."""
+    text = codec.encode(value)
+    assert isinstance(text, bytes)
+    assert json.loads(text) == value
+    assert codec.decode(text) == value
+    assert type(codec.decode(text)) is type(value)
+    if not isinstance(value, str):
+        assert b" " not in text.replace(b"\xc3\xb6hn ", b"")
+    if isinstance(value, dict) and value:
+        assert "Jöhn 🐦".encode() in text
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_both_libraries_write_the_same_text(value: Any) -> None:
+    """So that a store written with one can be compared with the other."""
+    pytest.importorskip("msgspec")
+    assert load_without_msgspec().encode(value) == encoding.encode(value)
+
+
+@pytest.mark.parametrize("number", [1e300, 5e-324, 1e16, 1e-7, 1.7976931348623157e308, 0.1 + 0.2])
+def test_floats_are_exact(codec: Any, number: float) -> None:
+    """Every float comes back as the same one."""
+    assert codec.decode(codec.encode(number)) == number
+
+
+def test_lone_surrogates_cannot_be_encoded(codec: Any) -> None:
+    """UnicodeEncodeError, which values.py turns into a SerializationError."""
+    with pytest.raises(UnicodeEncodeError):
+        codec.encode(["\ud800"])
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"a":}', b"nul", b"[1,]", b"\xff"])
+def test_what_is_no_json_is_a_value_error(codec: Any, text: bytes) -> None:
+    """Also bytes that are no UTF-8."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the libraries' texts differ
+        codec.decode(text)
+
+
+def test_sameness_is_of_json_values(codec: Any) -> None:
+    """The order of keys does not count, at any depth; types and the order of lists do."""
+    same = codec.same_json
+    assert same(
+        b'{"a":1,"b":{"c":2,"d":[{"x":1,"y":2}]}}', b'{"b":{"d":[{"y":2,"x":1}],"c":2},"a":1}'
+    )
+    assert same(b"1.0", b"1.00")
+    assert not same(b"1", b"1.0")
+    assert not same(b"1", b"true")
+    assert not same(b"0", b"false")
+    assert not same(b"null", b"0")
+    assert not same(b'"1"', b"1")
+    assert not same(b"[1,2]", b"[2,1]")
+    assert not same(b'{"a":1}', b'{"a":1,"b":null}')
+
+
+def test_arrays_are_split_without_decoding(codec: Any) -> None:
+    """The texts of the inner items come back as they are, or as the same JSON."""
+    rows = codec.split_arrays(b'[["a/1",{"x":[1,2]}],["b",null,true],[]]')
+    found = [[json.loads(bytes(item)) for item in row] for row in rows]
+    assert found == [["a/1", {"x": [1, 2]}], ["b", None, True], []]
+
+
+def test_nan_is_not_written_by_the_standard_library() -> None:
+    """values.py refuses it before; the encoder would not let it pass either."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        load_without_msgspec().encode(math.nan)
