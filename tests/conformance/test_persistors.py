@@ -1,0 +1,38 @@
+"""The conformance suite over every persistor of Grebe's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grebe.persistors.file.persistor import FilePersistor
+from grebe.persistors.memory import MemoryPersistor
+from grebe.testing import SimulatedFileSystem
+from grebe.testing.conformance import Make, PersistorConformance
+
+
+class TestMemory(PersistorConformance):
+    """In memory: a second open is of the same object."""
+
+    @pytest.fixture
+    def make(self) -> Make:
+        kept = MemoryPersistor()
+        return lambda: kept
+
+
+class TestFile(PersistorConformance):
+    """A directory on a real disk."""
+
+    @pytest.fixture
+    def make(self, directory: Path) -> Make:
+        return lambda: FilePersistor(directory)
+
+
+class TestFileThatCheckpoints(PersistorConformance):
+    """The same with a checkpoint after nearly every commit, in its thread."""
+
+    @pytest.fixture
+    def make(self) -> Make:
+        fs = SimulatedFileSystem()
+        return lambda: FilePersistor("/data/app", checkpoint_bytes=0, file_system=fs)
