@@ -10,6 +10,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import pytest
 import grebe
 from grebe.core import path as paths
 from grebe.core.operation import Batch, Record
-from grebe.persistence.contents import Contents
 from grebe.persistors import MemoryPersistor
 from tests.conftest import NEVER_S, rounds
 
@@ -42,6 +42,10 @@ Contained = dict[str, Any]
 
 def by_field(snapshot: grebe.Snapshot[Any]) -> str:
     return str(snapshot.data["p"])
+
+
+def _shortened(depth: int, path: str) -> str:
+    return "/".join(path.split("/")[:depth])
 
 
 def under(contents: Contained, path: str) -> list[str]:
@@ -403,10 +407,10 @@ class Walk:
             if option is None and above is None:
                 option = engine.options.defaults.partition
             if option is not None:
+                if not callable(option):
+                    return None
                 depth = collection.count("/") + 2
-                return (
-                    (lambda path: "/".join(path.split("/")[:depth])) if callable(option) else None
-                )
+                return partial(_shortened, depth)
             collection = above
         return None
 

@@ -95,7 +95,7 @@ class DataclassAdapter:
             place = self._unencodable_field(data)
             raise SerializationError(f"{path}: {place} cannot be written as JSON", path) from error
         try:
-            same = not self._comparable or self._decode(value) == data
+            same = self._is_same(self._decode(value), data)
         except self._errors as error:
             what = _describe(error)
             raise SerializationError(
@@ -108,6 +108,12 @@ class DataclassAdapter:
                 path,
             )
         return value
+
+    def _is_same(self, left: Any, right: Any) -> bool:
+        if self._comparable:
+            return bool(left == right)
+        names = [item.name for item in dataclasses.fields(self._model)]
+        return all(getattr(left, name) == getattr(right, name) for name in names)
 
     def decode(self, value: bytes, path: str) -> Any:
         """See Adapter."""

@@ -48,7 +48,7 @@ def test_json_is_carried_unchanged(value: Any) -> None:
     assert same(copy.deepcopy(decode_plain(encode_plain(value, "a/1"))), value)
 
 
-class Color(str, enum.Enum):
+class Color(str, enum.Enum):  # noqa: UP042 - StrEnum has another __str__
     RED = "red"
 
 
@@ -174,7 +174,7 @@ def test_what_json_cannot_carry_is_refused_at_the_write(
     ):
         with pytest.raises(grebe.SerializationError):
             write()
-    with pytest.raises(grebe.SerializationError), store.transaction() as tx:
+    with pytest.raises(grebe.SerializationError), store.transaction() as tx:  # noqa: PT012
         tx.set(other, {})
         tx.set(doc, value)
     assert store.inspect()["documents"] == {"users/1": {"old": 1}}
@@ -185,7 +185,7 @@ def test_very_deep_data_is_refused(store: grebe.Store) -> None:
     deep: Any = "secret"
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(grebe.SerializationError, match="users/1: .*nested too deeply") as caught:
+    with pytest.raises(grebe.SerializationError, match=r"users/1: .*nested too deeply") as caught:
         store.doc("users/1").set(deep)
     assert "secret" not in str(caught.value)
 
@@ -263,7 +263,7 @@ def test_data_read_is_a_dict_and_a_list(data: Any) -> None:
     assert isinstance(data, dict)
     assert isinstance(data["list"], list)
     assert data == {"list": [1, {"a": 1}, [2]], "dict": {"b": [3]}, "n": 1}
-    assert {"b": [3]} == data["dict"]
+    assert data["dict"] == {"b": [3]}
     assert json.loads(json.dumps(data)) == data
     assert list(data) == ["list", "dict", "n"]
     match data:

@@ -117,7 +117,7 @@ def test_a_failed_commit_loses_nothing(open_store: OpenStore, fake: FakePersisto
     fake.failures.append(OSError(28, "No space left on device", "journal"))
     store.doc("a/1").set(1)
     with pytest.raises(
-        grebe.PersistenceError, match="the commit failed: .*No space left"
+        grebe.PersistenceError, match=r"the commit failed: .*No space left"
     ) as caught:
         store.commit()
     assert isinstance(caught.value.__cause__, OSError)

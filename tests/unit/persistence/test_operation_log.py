@@ -58,9 +58,9 @@ class Writer:
     def put(self, path: str) -> list[Operation]:
         partition = self.random.choice(PARTITIONS)
         operations: list[Operation] = []
-        if not self.chains and path in self.model:
-            if any(p != path and paths.is_under(p, path) for p in self.model):
-                partition = self.model[path][0]
+        has_below = any(p != path and paths.is_under(p, path) for p in self.model)
+        if not self.chains and path in self.model and has_below:
+            partition = self.model[path][0]
         if path in self.model and self.model[path][0] != partition:
             operations += self.move(path, self.model[path][0], partition)
         value = self.value()

@@ -192,7 +192,7 @@ def test_a_function_that_fails_changes_nothing(store: grebe.Store) -> None:
         posts.doc("1").set({"on": "users/1"})
     with pytest.raises(KeyError):
         posts.create_many([{}])
-    with pytest.raises(KeyError), store.transaction() as tx:
+    with pytest.raises(KeyError), store.transaction() as tx:  # noqa: PT012
         tx.set(store.doc("users/1"), {})
         tx.set(posts.doc("1"), {})
     assert store.inspect()["documents"] == {}

@@ -49,7 +49,7 @@ def test_it_is_a_sorted_dict_and_views_stay(seed: int) -> None:
     assert all(names(view) == before for view, before in kept)
 
 
-def test_it_can_be_emptied_and_filled(seed: int = 0) -> None:
+def test_it_can_be_emptied_and_filled() -> None:
     """Removing the last row of a chunk removes the chunk."""
     count = CHUNK_MAX * 3
     rows: OrderedRows[Any] = OrderedRows()
