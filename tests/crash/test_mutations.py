@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from grebe.core.operation import Batch
 from grebe.errors import GrebeError
 from grebe.persistors.file import checkpoint, persistor, recovery
 from grebe.persistors.file.filesystem import FileSystem
@@ -193,17 +194,17 @@ def failed_sync_retried(patch: Patch) -> None:
 
 def journal_kept_after_failure(patch: Patch) -> None:
     """(10) After a short write the next record is appended behind the debris."""
-    append = persistor.FilePersistor._append
+    commit = persistor.FilePersistor.commit
 
-    def go_on(self: persistor.FilePersistor, record: JournalRecord) -> None:
+    def go_on(self: persistor.FilePersistor, batch: Batch) -> None:
         writer = self._writer
         try:
-            append(self, record)
+            commit(self, batch)
         except OSError:
             self._writer = writer
             raise
 
-    patch.setattr(persistor.FilePersistor, "_append", go_on)
+    patch.setattr(persistor.FilePersistor, "commit", go_on)
     patch.setattr(checkpoint.JournalWriter, "close", lambda _: None)
 
 

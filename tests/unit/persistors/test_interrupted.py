@@ -164,3 +164,26 @@ def test_a_file_of_a_failed_checkpoint_goes_when_its_partition_is_emptied(fs):
     assert state_of(persistor) == state
     persistor.close()
     assert "a.json" not in fs.list_directory(DIRECTORY)
+
+
+@pytest.mark.parametrize("method", ["_append", "_note"])
+def test_an_interrupt_behind_the_sync_leaves_a_readable_journal(fs, monkeypatch, method):
+    """Ctrl-C when the record is on disk and not counted yet: the commit is written again, once."""
+    persistor = open_on(fs)
+    state = commit(persistor, State(), Put("u/1", b"1", "a"))
+    original = getattr(persistor, method)
+
+    def interrupted(record):
+        original(record)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(persistor, method, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        persistor.commit(batch(Put("u/1", b"2", "a")))
+    monkeypatch.undo()
+    state = commit(persistor, state, Put("u/1", b"2", "a"), Put("u/2", b"2", "a"))
+    state = commit(persistor, state, Put("u/1", b"3", "b"))
+    persistor.close()
+    persistor = open_on(fs)
+    assert state_of(persistor) == state
+    persistor.close()

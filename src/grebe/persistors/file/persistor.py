@@ -160,10 +160,18 @@ class FilePersistor:
             raise ReadOnlyError(self._path)
         with self._mutex, self._as_persistence_error("written to"):
             record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
-            self._append(record)
-            self._lsn = record.lsn
-            self._commits.append(record)
-            self._note(record)
+            try:
+                self._append(record)
+                self._note(record)
+                self._commits.append(record)
+                self._lsn = record.lsn
+            except BaseException:
+                # An interrupt counts too, at any point: with the number not counted yet the commit
+                # will be written again, and that must not be behind this record in one journal.
+                writer, self._writer = self._writer, None
+                if writer is not None:
+                    writer.close()
+                raise
         self._start_checkpoint_if_due()
 
     def load(self, wanted: Sequence[str] | None) -> Iterable[Record]:
@@ -294,12 +302,9 @@ class FilePersistor:
             return
         before = writer.size
         try:
+            # If it fails, its tail is in doubt, on the disk and in the page cache: the caller goes
+            # on in another file.
             writer.append(record)
-        except BaseException:
-            # Its tail is in doubt now, on the disk and in the page cache: go on in another file.
-            self._writer = None
-            writer.close()
-            raise
         finally:
             self._journal_bytes += writer.size - before
 
