@@ -108,7 +108,7 @@ def test_edit_gives_a_mutable_draft(doc: grebe.Document[Any]) -> None:
         draft["n"] = 1
         assert doc.get().data == {"tags": ["a"]}
     assert doc.get().data == {"tags": ["a", "b"], "n": 1}
-    with pytest.raises(ZeroDivisionError), doc.edit() as draft:
+    with pytest.raises(ZeroDivisionError), doc.edit() as draft:  # noqa: PT012
         draft["tags"].clear()
         raise ZeroDivisionError
     assert doc.get().data == {"tags": ["a", "b"], "n": 1}
