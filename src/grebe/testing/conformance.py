@@ -166,7 +166,10 @@ class PersistorConformance:
 
     def test_commits_last(self, make: Make) -> None:
         """What was committed is there at once, after closing, and after a checkpoint."""
-        commits = [[Put("users/1", b'{"a":1}')], [Put("users/2", b"[1,2]"), Put("users/1", b"2")]]
+        commits: list[Commit] = [
+            [Put("users/1", b'{"a":1}')],
+            [Put("users/2", b"[1,2]"), Put("users/1", b"2")],
+        ]
         check_everywhere(make, commits, [row("users/1", b"2"), row("users/2", b"[1,2]")])
 
     def test_operations_apply_in_order(self, make: Make) -> None:
@@ -181,7 +184,10 @@ class PersistorConformance:
         """Bulk puts are as many single ones."""
         paths = [f"u/{number}" for number in range(1000)]
         values = [b'{"n":%d}' % number for number in range(1000)]
-        commits = [[PutMany(paths, values, "p"), Put("u/3", b"3", "p")], [Delete("u/4")]]
+        commits: list[Commit] = [
+            [PutMany(paths, values, "p"), Put("u/3", b"3", "p")],
+            [Delete("u/4")],
+        ]
         rows = [
             row(p, v, "p") for p, v in zip(paths, values, strict=True) if p not in ("u/3", "u/4")
         ]
@@ -198,7 +204,7 @@ class PersistorConformance:
 
     def test_delete_recursive(self, make: Make) -> None:
         """A recursive deletion takes the document and all under it, and nothing beside it."""
-        commits = [[*USERS, *OTHERS], [Delete("users/1")]]
+        commits: list[Commit] = [[*USERS, *OTHERS], [Delete("users/1")]]
         check_everywhere(
             make, commits, [row("users/10", b"3"), row("pets/1", b"4"), row("users2/1", b"5")]
         )
@@ -213,12 +219,12 @@ class PersistorConformance:
 
     def test_delete_alone(self, make: Make) -> None:
         """A deletion that is not recursive leaves what is under the document."""
-        commits = [[*USERS], [Delete("users/1", recursive=False)]]
+        commits: list[Commit] = [[*USERS], [Delete("users/1", recursive=False)]]
         check_everywhere(make, commits, [row("users/1/friends/2", b"2"), row("users/10", b"3")])
 
     def test_delete_collection_alone(self, make: Make) -> None:
         """Of a collection, that takes its own documents and not those under them."""
-        commits = [[*USERS], [Delete("users", recursive=False)]]
+        commits: list[Commit] = [[*USERS], [Delete("users", recursive=False)]]
         check_everywhere(make, commits, [row("users/1/friends/2", b"2")])
 
     def test_delete_in_all_partitions(self, make: Make) -> None:
@@ -230,7 +236,10 @@ class PersistorConformance:
 
     def test_delete_of_nothing(self, make: Make) -> None:
         """Deleting what is not there changes nothing."""
-        commits = [[*USERS], [Delete("users/2"), Delete("dogs"), Delete("users/1/enemies")]]
+        commits: list[Commit] = [
+            [*USERS],
+            [Delete("users/2"), Delete("dogs"), Delete("users/1/enemies")],
+        ]
         check_everywhere(make, commits, [row(p.path, p.value) for p in USERS])
 
     def test_load_subtrees(self, make: Make) -> None:
@@ -297,7 +306,7 @@ class PersistorConformance:
 
     def test_move_to_itself_and_of_nothing(self, make: Make) -> None:
         """A move into the same partition, or of what is not there, changes nothing."""
-        commits = [
+        commits: list[Commit] = [
             [Put("u/1", b"1", "a")],
             [Move("u", "a", "a"), Move("v", "a", "b"), Move("", "x", "y")],
         ]
@@ -305,7 +314,10 @@ class PersistorConformance:
 
     def test_clear(self, make: Make) -> None:
         """Clearing takes everything before it and nothing after it."""
-        commits = [[*USERS, Put("s/1", b'"c2U="', "b", True)], [Clear(), Put("u/1", b"9", "b")]]
+        commits: list[Commit] = [
+            [*USERS, Put("s/1", b'"c2U="', "b", True)],
+            [Clear(), Put("u/1", b"9", "b")],
+        ]
         check_everywhere(make, commits, [row("u/1", b"9", "b")])
 
     def test_clear_is_empty(self, make: Make) -> None:
@@ -368,7 +380,7 @@ class PersistorConformance:
     def test_big_value(self, make: Make) -> None:
         """A document of several megabytes is kept, beside small ones."""
         big = b'"' + "é😀x".encode() * 400_000 + b'"'
-        commits = [[Put("u/1", big), Put("u/2", b"2")], [Put("u/3", b"3")]]
+        commits: list[Commit] = [[Put("u/1", big), Put("u/2", b"2")], [Put("u/3", b"3")]]
         check_everywhere(make, commits, [row("u/1", big), row("u/2", b"2"), row("u/3", b"3")])
 
     def test_many_commits(self, make: Make) -> None:
