@@ -219,7 +219,13 @@ class Walk:
     buffered: list[Any] = []  # noqa: RUF012 - emptied after each transaction
 
     def later(self, fn: Callable[..., None], path: str, *arguments: Any) -> None:
-        # A transaction keeps the last write of a document, at the place of the last.
+        # A transaction keeps the last write of a document, in the place of the first, or behind a
+        # deletion that covers it.
+        places = [i for i, b in enumerate(self.buffered) if (b[0], b[1]) == (fn, path)]
+        covered = any(b[0] == self.remove and paths.is_under(path, b[1]) for b in self.buffered)
+        if fn == self.put and places and not covered:
+            self.buffered[places[0]] = (fn, path, *arguments)
+            return
         if fn == self.put:
             self.buffered[:] = [b for b in self.buffered if (b[0], b[1]) != (fn, path)]
         else:

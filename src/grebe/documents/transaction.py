@@ -72,8 +72,9 @@ class Transaction:
         adapter = doc.parent._adapter()
         value = adapter.encode(data, doc.path)
         self.writes[doc.path] = (doc, value)
-        # Moved to the end: it may come after the deletion of something above it.
-        self.order.pop((doc.path, False), None)
+        if any((above, True) in self.order for above in paths.ancestors(doc.path)[::2]):
+            # It comes behind the deletion; otherwise it keeps its place, as documents keep theirs.
+            self.order.pop((doc.path, False), None)
         self.order[doc.path, False] = None
         return Snapshot(doc, value, adapter)
 

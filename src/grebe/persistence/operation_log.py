@@ -1,35 +1,56 @@
 """Operations that wait, coalesced: of each document only the last put or deletion is kept.
 
-Rule: a put or deletion takes the place of an earlier one of the same path, at the end. That is
-the same as applying both: nothing else depends on the value that was overwritten. Bulk puts are
-kept as they are until they are handed out.
+Rule: a put replaces an earlier one of the same path, in its place, so that documents keep the order
+in which they were inserted; at the end if a deletion or move in between covers the path. A deletion
+replaces an earlier one, at the end. That is the same as applying both: nothing else depends on what
+was overwritten. Bulk puts are kept as they are until they are handed out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import compress
+from typing import cast
 
 from grebe.core import path as paths
-from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
+from grebe.core.operation import (
+    Clear,
+    Delete,
+    Move,
+    Operation,
+    Put,
+    PutMany,
+    single_operations,
+)
 
 
 class OperationLog:
     """An ordered, coalescing log. Not thread-safe."""
 
-    __slots__ = ("_count", "_operations")
+    __slots__ = ("_count", "_covered", "_operations", "_put_at")
 
     def __init__(self, operations: Iterable[Operation | PutMany] = ()) -> None:
         # Puts are keyed by path, so that the hot path makes no key; everything else by a tuple.
         self._operations: dict[Hashable, Operation | PutMany] = {}
         self._count = 0
+        self._covered: dict[str, int] = {}
+        """Number of the last deletion or move of each path."""
+        self._put_at: dict[str, int] = {}
+        """Number of the deletion or move behind which a put stands; missing: before all."""
         self.extend(operations)
 
     def put(self, operation: Put) -> None:
         """Add a put. O(1)."""
-        operations = self._operations
-        operations.pop(operation.path, None)
-        operations[operation.path] = operation
+        operations, path = self._operations, operation.path
+        if self._covered:
+            at = self._put_at.get(path, 0)
+            covered = self._covered
+            if path not in operations or any(
+                covered.get(above, 0) > at for above in (*paths.ancestors(path), "")
+            ):
+                operations.pop(path, None)
+                self._put_at[path] = self._count
+        operations[path] = operation
 
     def put_many(self, operation: PutMany) -> None:
         """Add puts of documents that do not wait here. O(1)."""
@@ -42,6 +63,7 @@ class OperationLog:
         key = (operation.path, operation.recursive)
         self._operations.pop(key, None)
         self._operations[key] = operation
+        self._cover(operation.path)
 
     def forget(self, path: str) -> None:
         """Drop a waiting put: what it stored is deleted by an operation that covers it. O(1)."""
@@ -49,16 +71,22 @@ class OperationLog:
 
     def move(self, operation: Move) -> None:
         """Add a move. O(1)."""
-        self._count += 1
+        self._cover(operation.path)
         self._operations[("move", self._count)] = operation
 
     def clear(self) -> None:
         """Drop everything that waits and add the removal of everything."""
+        self.reset()
         self._operations = {("clear",): Clear()}
 
     def reset(self) -> None:
         """Drop everything."""
         self._operations = {}
+        self._covered, self._put_at = {}, {}
+
+    def _cover(self, path: str) -> None:
+        self._count += 1
+        self._covered[path] = self._count
 
     def extend(self, operations: Iterable[Operation | PutMany]) -> None:
         """Add operations in order. O(operations)."""
@@ -119,6 +147,11 @@ class OperationLog:
         if len(found) < 2 or not any(type(operation) is PutMany for operation in found):
             return found
         # A document of a bulk put may have been written again since, by itself or in bulk.
+        if not self._covered:
+            if not _overlap(found):
+                return found
+            puts = cast("Iterator[Put]", single_operations(found))
+            return tuple({put.path: put for put in puts}.values())
         later: set[str] = set()
         kept: list[Operation | PutMany] = []
         for operation in reversed(found):
@@ -141,6 +174,18 @@ class OperationLog:
     def __len__(self) -> int:
         """Return the number of operations."""
         return len(self._operations)
+
+
+def _overlap(operations: Iterable[Operation | PutMany]) -> bool:
+    """Tell whether a document is put more than once."""
+    seen: set[str] = set()
+    for operation in operations:
+        if isinstance(operation, Put | PutMany):
+            written = [operation.path] if isinstance(operation, Put) else operation.paths
+            if not seen.isdisjoint(written):
+                return True
+            seen.update(written)
+    return False
 
 
 def _without(operation: PutMany, deleted: set[str]) -> PutMany:

@@ -40,4 +40,4 @@ class Persistor(Protocol):
         """Return the metadata of the last batch that had any, or None."""
 
     def close(self) -> Awaitable[None] | None:
-        """Let go of everything. Called once, also after a failed `open`."""
+        """Let go of everything. Called once, after an `open` that succeeded."""

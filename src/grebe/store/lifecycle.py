@@ -113,8 +113,10 @@ class Lifecycle:
         persistor = self._persistor
         if persistor is None:
             return
+        opened = False
         try:
             await self._call(persistor.open)
+            opened = True
             metadata = await self._call(persistor.load_metadata)
             self._writer.placement.resolver = Resolver.decode(metadata)
             wanted = self._hydrate_at_open
@@ -127,7 +129,7 @@ class Lifecycle:
                 await self._call(follow, partial(apply_followed, self._writer))
         except BaseException:
             self._writer.closed = True
-            await self._let_go()
+            await self._let_go(close_persistor=opened)
             raise
         atexit.register(self._at_exit)
 
@@ -207,11 +209,10 @@ class Lifecycle:
     async def close(self) -> None:
         """Commit, checkpoint, let go. If the commit fails the store stays open."""
         writer = self._writer
-        with writer.lock:
-            if writer.closed:
-                return
         await self.commit()
         with writer.lock:
+            if writer.closed:  # by another thread, meanwhile
+                return
             writer.closed = True
         # What was written between the commit and now, by another thread.
         try:
@@ -246,10 +247,11 @@ class Lifecycle:
             "durable": committer.durable,
         }
 
-    async def _let_go(self) -> None:
+    async def _let_go(self, *, close_persistor: bool = True) -> None:
         if self._driver is not None:
             self._driver.stop()
-        if self._persistor is not None:
+        # One that could not be opened may be in use elsewhere.
+        if self._persistor is not None and close_persistor:
             await self._call(self._persistor.close)
         self._calls.close()
 

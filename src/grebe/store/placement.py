@@ -66,7 +66,9 @@ class Placement:
             sources = self._sources_of_document(node, collection, document_id)
         else:
             scope = collection
-            sources = self._sources_of_collection(node, collection)
+            sources = set(self.resolver.of(collection))
+            if not sources <= {wanted}:
+                sources = self._sources_of_collection(node, collection)
         moves: list[Move] = []
         for source in sorted(sources - {wanted}):
             moves += self._move(scope, source, wanted)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Sized
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from zlib import adler32
 
 from grebe.core import encoding
 from grebe.core import path as paths
@@ -426,8 +427,11 @@ def _same(old: Entry, value: bytes) -> bool:
     """Tell whether a value is the JSON that is stored already."""
     if old.value == value:
         return True
-    # Two texts by the same encoder can only be of one value if they are equally long.
-    if old.home.canonical and len(old.value) != len(value):
+    # Two texts by the same encoder are of one value only if one is a permutation of the other; the
+    # low half of this checksum is the sum of the bytes.
+    if old.home.canonical and (
+        len(old.value) != len(value) or (adler32(old.value) ^ adler32(value)) & 0xFFFF
+    ):
         return False
     return encoding.same_json(old.value, value)
 

@@ -78,7 +78,7 @@ def test_a_failed_attempt_comes_back_in_front(committer: Committer) -> None:
     committer.fail()
     again = committer.begin()
     assert again is not None
-    assert again.batch == Batch((Put("a/2", b"1"), Put("a/3", b"1"), Put("a/1", b"2")))
+    assert again.batch == Batch((Put("a/1", b"2"), Put("a/2", b"1"), Put("a/3", b"1")))
     assert again.upto == 4
 
 

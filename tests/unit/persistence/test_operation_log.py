@@ -7,7 +7,16 @@ import random
 import pytest
 
 from grebe.core import path as paths
-from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany, single_operations
+from grebe.core.operation import (
+    Batch,
+    Clear,
+    Delete,
+    Move,
+    Operation,
+    Put,
+    PutMany,
+    single_operations,
+)
 from grebe.persistence.contents import Contents
 from grebe.persistence.operation_log import OperationLog
 from tests.conftest import rounds
@@ -160,10 +169,27 @@ def test_a_put_behind_a_move_is_not_doubled_by_a_second_attempt() -> None:
 
 
 def test_the_last_put_is_kept_at_its_place() -> None:
-    """A put takes the place of an earlier one, behind what came in between."""
+    """A put takes the place of an earlier one, so that documents keep their order."""
     log = OperationLog([Put("a/1", b"1"), Put("a/2", b"2"), Put("a/1", b"3")])
-    assert log.hand_out() == (Put("a/2", b"2"), Put("a/1", b"3"))
+    assert log.hand_out() == (Put("a/1", b"3"), Put("a/2", b"2"))
     assert len(log) == 2
+
+
+def test_a_put_behind_what_covers_it_stays_behind() -> None:
+    """A deletion or move in between, of the document or above it, must not undo the later put."""
+    for between in (Delete("a"), Delete("a/1", False), Move("a", "p", "q"), Move("", "p", "q")):
+        log = OperationLog([Put("a/1", b"1"), Put("b/1", b"2"), between, Put("a/1", b"3")])
+        log.put(Put("b/1", b"4"))
+        found = log.hand_out()
+        assert found.index(Put("a/1", b"3")) > found.index(between)
+        if between.path:
+            assert found[0] == Put("b/1", b"4"), between
+
+
+def test_a_bulk_put_keeps_its_order_when_a_document_is_written_again() -> None:
+    """The later value stands in the earlier place, and the document once only."""
+    log = OperationLog([PutMany(["a/1", "a/2"], [b"1", b"2"]), Put("a/1", b"3")])
+    assert Batch(log.hand_out()).operations == (Put("a/1", b"3"), Put("a/2", b"2"))
 
 
 def test_a_deletion_drops_the_put_of_its_path() -> None:

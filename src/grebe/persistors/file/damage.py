@@ -7,9 +7,10 @@ missed: right store, partition and commit. A stale file or another store's holds
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from grebe.core import encoding
 from grebe.core import path as paths
@@ -23,6 +24,7 @@ from grebe.persistors.file.partition import (
     block_position,
     decode_block,
     decode_header,
+    partition_size,
 )
 
 
@@ -74,6 +76,9 @@ def salvage(
         header.lsn < listed.lsn
     ):
         return Salvage(side, listed.lsn, lost=listed.documents)
+    if header.lsn == listed.lsn:
+        # The header may be what is damaged; the manifest knows.
+        header = replace(header, documents=listed.documents)
     return _salvage_blocks(data, file, header)
 
 
@@ -81,13 +86,15 @@ def _salvage_blocks(data: bytes, file: str, header: PartitionHeader) -> Salvage:
     groups: list[RecordGroup] = []
     salvaged = 0
     for number in range(min(len(header.blocks), len(header.sizes))):
-        try:
-            position = block_position(header, number)
-            found = list(decode_block(data, header, number, position, file))
-        except (CorruptDataError, ValueError, IndexError):
-            continue
-        groups += found
-        salvaged += sum(len(group.ids) for group in found)
+        position = block_position(header, number)
+        # Where it should be; or counted from the end, if something was inserted or is missing.
+        moved = position + len(data) - partition_size(header)
+        for place in dict.fromkeys([position, moved]):
+            with contextlib.suppress(CorruptDataError, ValueError, IndexError):
+                found = list(decode_block(data, header, number, place, file))
+                groups += found
+                salvaged += sum(len(group.ids) for group in found)
+                break
     lost = max(0, header.documents - salvaged)
     side = header.partition, header.encrypted
     return Salvage(side, header.lsn, groups, salvaged, lost)

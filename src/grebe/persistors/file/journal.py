@@ -25,7 +25,7 @@ from zlib import crc32
 from grebe.core import encoding
 from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import check_format, from_text, to_text
+from grebe.persistors.file.text import check_format, from_text, one_line, to_text
 
 FORMAT = 1
 PUTS_JOINED_MAX = 1000
@@ -117,7 +117,7 @@ def _encode_puts(
     if encrypted:
         lines = (b'%b:"%b"' % (encode(path), base64.b64encode(value)) for path, value in documents)
     else:
-        lines = (b"%b:%b" % (encode(path), value) for path, value in documents)
+        lines = (b"%b:%b" % (encode(path), one_line(value)) for path, value in documents)
     while piece := b",".join(islice(lines, PUTS_JOINED_MAX)):
         yield head + piece + b"}]"
 

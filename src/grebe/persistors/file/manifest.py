@@ -1,15 +1,16 @@
 r"""The manifest: bytes from what must be there and back. Format: docs/file_format.md, "Manifest".
 
 ```
-{"grebe":{"format":1,"store":S,"lsn":N,"crc32":H},\n
+{"grebe":{"format":1,"store":S,"lsn":N,"journal":J,"crc32":H},\n
 "metadata":M,\n
 "partitions":{\n
 FILE:{"partition":P,"encrypted":E,"lsn":L,"documents":D,"size":B,"crc32":C},\n    one line a file
 },\n
 "removed":[FILE,...]}\n
 ```
-H is the crc32 of the whole file without `,"crc32":H`. All commits up to N are in the partition
-files; those in `removed` became empty, and are obsolete if they are still there.
+H is the crc32 of the whole file without `,"crc32":H`. J is the highest journal number in use so
+far. All commits up to N are in the partition files; those in `removed` became empty, and are
+obsolete if they are still there.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Manifest:
     """By file name."""
     removed: tuple[str, ...] = ()
     metadata: bytes | None = None
+    journal: int = 0
+    """Highest number that a journal has had."""
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -74,6 +77,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         for file, p in manifest.partitions.items()
     ]
     head = {"format": FORMAT, "store": manifest.store, "lsn": manifest.lsn}
+    head["journal"] = manifest.journal
     start = b'{"grebe":' + encode(head)[:-1]
     rest = b'},\n"metadata":%b,\n"partitions":{\n%b},\n"removed":%b}\n' % (
         encode(_metadata_to_json(manifest.metadata)),
@@ -101,6 +105,7 @@ def decode_manifest(data: bytes) -> Manifest:
         return Manifest(
             store=head["store"],
             lsn=head["lsn"],
+            journal=head["journal"],
             partitions={
                 file: PartitionFile(
                     from_text(p["partition"]),

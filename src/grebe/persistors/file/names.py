@@ -14,6 +14,7 @@ import re
 
 SUFFIX = ".json"
 ENCRYPTED_SUFFIX = ".encrypted.json"
+JOURNAL_SUFFIX = ".jsonl"
 TEMPORARY_SUFFIX = ".tmp"
 MANIFEST = "__manifest__.json"
 LOCK = ".lock"
@@ -22,6 +23,7 @@ STEM_LENGTH_MAX = 160
 
 _KEPT = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin|conout|com[0-9]|lpt[0-9]|__manifest__)$")
+_TEMPORARY = re.compile(r".*\.jsonl?(\.corrupt-[0-9]+)?\.tmp$", re.DOTALL)
 _JOURNAL = re.compile(r"journal-([0-9]{8,})\.jsonl$")
 
 
@@ -52,6 +54,15 @@ def journal_file(number: int) -> str:
     'journal-00000042.jsonl'
     """
     return f"journal-{number:08d}.jsonl"
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file is one that we were writing; others' temporary files are not ours.
+
+    >>> is_temporary("users.json.tmp"), is_temporary("letter.tmp")
+    (True, False)
+    """
+    return _TEMPORARY.match(name) is not None
 
 
 def journal_number(name: str) -> int | None:

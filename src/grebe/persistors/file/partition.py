@@ -24,7 +24,7 @@ from zlib import crc32
 from grebe.core import encoding
 from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import check_format, from_text, to_text
+from grebe.persistors.file.text import check_format, from_text, one_line, to_text
 
 FORMAT = 1
 BLOCK_LINES = 256
@@ -74,7 +74,7 @@ def encode_partition(
     lines: list[bytes] = []
     encode = encoding.encode
     for path, value in documents:
-        lines.append(b"%b:%b,\n" % (encode(path), value))
+        lines.append(b"%b:%b,\n" % (encode(path), one_line(value)))
         if len(lines) == BLOCK_LINES:
             blocks.append(b"".join(lines))
             count += BLOCK_LINES
@@ -177,8 +177,9 @@ def decode_block(
             file,
         )
     last = number == len(header.blocks) - 1
-    # No value holds a line end, so this cuts between documents only.
-    lines = block[: -1 if last else -2].split(b",\n")
+    # No value holds a line end, so this cuts between documents only. Each line begins behind the
+    # quote that opens its path.
+    lines = block[1 : -1 if last else -2].split(b',\n"')
     if len(lines) != (header.documents - number * BLOCK_LINES if last else BLOCK_LINES):
         raise CorruptDataError(f"{file}: {len(lines)} documents found in block {number}", file)
     return _group(lines, header)
@@ -187,6 +188,11 @@ def decode_block(
 def block_position(header: PartitionHeader, number: int) -> int:
     """Return where a block begins in the file."""
     return header.size + len(_OPENING) + sum(header.sizes[:number])
+
+
+def partition_size(header: PartitionHeader) -> int:
+    """Return how long the file should be in bytes."""
+    return block_position(header, len(header.sizes)) + len(_CLOSING)
 
 
 def _group(lines: list[bytes], header: PartitionHeader) -> Iterator[RecordGroup]:
@@ -202,7 +208,7 @@ def _group(lines: list[bytes], header: PartitionHeader) -> Iterator[RecordGroup]
         names, values = [path for path, _ in split], [value for _, value in split]
     else:
         values = [value for _, _, value in cut]
-        names = keys.decode()[1:].split('\n"')
+        names = keys.decode().split("\n")
     runs = groupby([name.rpartition("/") for name in names], itemgetter(0))
     start = 0
     for collection, run in runs:
@@ -214,5 +220,5 @@ def _group(lines: list[bytes], header: PartitionHeader) -> Iterator[RecordGroup]
 
 def _split_line(line: bytes) -> tuple[str, bytes]:
     text = line.decode()
-    path, length = scanstring(text, 1)
+    path, length = scanstring(text, 0)
     return path, text[length + 1 :].encode()

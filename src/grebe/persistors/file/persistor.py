@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Literal
 
 from grebe.core.operation import Batch, Clear, Delete, Move, Put, PutMany, Record, RecordGroup
-from grebe.errors import GrebeError, PersistenceError, ReadOnlyError
+from grebe.errors import GrebeError, PersistenceError, ReadOnlyError, StoreLockedError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver, readable_resolver
@@ -110,6 +110,7 @@ class FilePersistor:
         self._commits: list[JournalRecord] = []
         self._unsealed: list[JournalRecord] = []
         self._dirty: set[Side] = set()
+        self._being_written: set[Side] = set()
         self._moves = False
         self._journals: list[int] = []
         self._journal_bytes = 0
@@ -123,6 +124,9 @@ class FilePersistor:
 
     def open(self) -> None:
         """Take the lock, make the directory if need be, read what it holds. See Persistor."""
+        if self._release is not None or self._snapshot is not None:
+            raise StoreLockedError(self._path, os.getpid())
+        self._forget()
         with self._as_persistence_error("opened"):
             if self._read_only:
                 self._open_read_only()
@@ -240,6 +244,7 @@ class FilePersistor:
             thread.join()
         if self._writer is not None:
             self._writer.close()
+        self._snapshot = None
         self._unlock()
 
     @property
@@ -315,7 +320,8 @@ class FilePersistor:
         return writer
 
     def _next_journal(self) -> int:
-        number = self._journals[-1] + 1 if self._journals else 1
+        # Never one that was used before: the number goes into the checksums of the records.
+        number = max([self._sides.manifest.journal, *self._journals]) + 1
         self._journals.append(number)
         return number
 
@@ -329,11 +335,20 @@ class FilePersistor:
                     self._moves = True
                     self._dirty |= {(source, False), (target, False)}
                 case Delete(path, _):
-                    self._dirty |= self._files_for([path]).keys()
+                    self._dirty |= self._sides_for(path)
                 case Clear():
-                    self._dirty |= self._sides.files.keys()
+                    self._dirty |= self._sides_for("")
         if record.metadata is not None:
             self._set_metadata(record.metadata)
+
+    def _sides_for(self, path: str) -> set[Side]:
+        """Return the sides that may hold something at or under a path; all for ""."""
+        # Those that a checkpoint is writing for the first time are no files yet.
+        sides = self._sides.files.keys() | self._being_written
+        if not path or self._resolver is None:
+            return sides
+        known = self._resolver.candidates(path)
+        return {side for side in sides if side[0] in known}
 
     def _set_metadata(self, metadata: bytes | None) -> None:
         self._metadata = metadata
@@ -370,7 +385,7 @@ class FilePersistor:
     def _checkpoint_by_itself(self) -> None:
         try:
             self.checkpoint()
-        except (GrebeError, OSError):
+        except Exception:
             # Nothing is lost: the journals still have it all. Tried again when they have grown.
             log.warning("checkpoint of %s failed; it is tried again", self._path, exc_info=True)
             with self._mutex:
@@ -389,6 +404,8 @@ class FilePersistor:
                 self._moves |= job.moves
                 self._journal_bytes += job.journal_bytes
             raise
+        finally:
+            self._being_written = set()
 
     def _begin_checkpoint(self) -> CheckpointJob | None:
         """Close the journal in use; what comes now is not part of the checkpoint."""
@@ -424,6 +441,7 @@ class FilePersistor:
                 pause=rest if threading.current_thread() is self._checkpointer else never,
             )
             writer, self._writer = self._writer, None
+            self._being_written = job.dirty
             self._dirty, self._moves = set(), False
             self._journal_bytes, self._checkpoint_wanted_bytes = 0, 0
         if writer is not None:
@@ -465,7 +483,12 @@ class FilePersistor:
         kept_removed = [name for name in before.removed if name not in partitions]
         removed = tuple(dict.fromkeys([*kept_removed, *emptied]))
         manifest = replace(
-            before, lsn=job.lsn, partitions=partitions, removed=removed, metadata=job.metadata
+            before,
+            lsn=job.lsn,
+            journal=max([before.journal, *job.journals]),
+            partitions=partitions,
+            removed=removed,
+            metadata=job.metadata,
         )
         write_manifest(fs, directory, manifest)
         with self._mutex:

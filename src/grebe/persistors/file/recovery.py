@@ -60,6 +60,8 @@ class Found:
     """Partitions whose file must not be read as it is."""
     rebuilt: bool = False
     """Whether the manifest was made from the other files."""
+    stale: bool = False
+    """Whether the manifest is older than the other files can explain."""
 
     @property
     def lsn(self) -> int:
@@ -86,23 +88,72 @@ def read_directory(fs: FileSystem, directory: str) -> Found:
         PersistenceError: a file is of a newer format.
         OSError: a file could not be read.
     """
-    present = fs.list_directory(directory)
-    found = Found(None)
-    found.temporary = [name for name in present if name.endswith(names.TEMPORARY_SUFFIX)]
-    found.journals = _journals_in(present)
+    present = _files_in(fs, directory)
     headers = _read_headers(fs, directory, present)
+    manifest, damage = _read_manifest(fs, directory, present, headers)
+    if manifest is None and damage is None:
+        temporary = [name for name in present if names.is_temporary(name)]
+        return Found(None, temporary=temporary)
+    found = _put_together(fs, directory, present, headers, manifest, damage)
+    if found.stale:
+        message = (
+            f"{names.MANIFEST}: partition files have commit {found.newest}, and no journal those "
+            f"behind commit {found.lsn}: it is an earlier one; rebuilt from the other files"
+        )
+        damage = Damage(names.MANIFEST, message)
+        found = _put_together(fs, directory, present, headers, None, damage)
+    return found
+
+
+def _files_in(fs: FileSystem, directory: str) -> list[str]:
+    """Return the names in a directory but those of directories that look like files of ours."""
+    return [
+        name
+        for name in fs.list_directory(directory)
+        if not name.endswith((names.SUFFIX, names.JOURNAL_SUFFIX, names.TEMPORARY_SUFFIX))
+        or not fs.is_directory(os.path.join(directory, name))
+    ]
+
+
+def _read_manifest(
+    fs: FileSystem,
+    directory: str,
+    present: list[str],
+    headers: dict[str, PartitionHeader | None],
+) -> tuple[Manifest | None, Damage | None]:
+    """Return the manifest, or what is wrong with it; neither if nothing was ever stored."""
+    if names.MANIFEST not in present:
+        beside = [*headers, *map(names.journal_file, _journals_in(present))]
+        if not beside:
+            return None, None
+        message = f"{names.MANIFEST} is missing beside {beside[0]}; rebuilt from the other files"
+        return None, Damage(names.MANIFEST, message, present=False)
     try:
-        if names.MANIFEST in present:
-            found.manifest = decode_manifest(fs.read(os.path.join(directory, names.MANIFEST)))
-        elif headers or found.journals:
-            beside = [*headers, *map(names.journal_file, found.journals)][0]
-            message = f"{names.MANIFEST} is missing beside {beside}; rebuilt from the other files"
-            found.damage.append(Damage(names.MANIFEST, message, present=False))
-        else:
-            return found
+        manifest = decode_manifest(fs.read(os.path.join(directory, names.MANIFEST)))
     except CorruptDataError as error:
-        found.damage.append(Damage(names.MANIFEST, f"{error}; rebuilt from the other files"))
-    if found.manifest is None:
+        return None, Damage(names.MANIFEST, f"{error}; rebuilt from the other files")
+    stores = Counter(header.store for header in headers.values() if header is not None)
+    if manifest.partitions and manifest.store not in stores and max(stores.values(), default=0) > 1:
+        # One file that disagrees may be the foreign one; several that agree are not.
+        message = f"{names.MANIFEST} belongs to another store than the partition files; rebuilt"
+        return None, Damage(names.MANIFEST, message)
+    return manifest, None
+
+
+def _put_together(
+    fs: FileSystem,
+    directory: str,
+    present: list[str],
+    headers: dict[str, PartitionHeader | None],
+    manifest: Manifest | None,
+    damage: Damage | None,
+) -> Found:
+    """Return what the directory holds according to this manifest, or one made anew."""
+    found = Found(manifest, journals=_journals_in(present))
+    found.temporary = [name for name in present if names.is_temporary(name)]
+    if damage is not None:
+        found.damage.append(damage)
+    if manifest is None:
         _rebuild_manifest(fs, directory, found, headers)
     _check_partitions(fs, directory, found, headers, present)
     _read_journals(fs, directory, found)
@@ -233,7 +284,8 @@ def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
     manifest = found.manifest
     assert manifest is not None
     commits: list[JournalRecord] = []
-    files: list[tuple[str, list[JournalRecord]]] = []
+    files: list[tuple[str, Journal]] = []
+    damage_count = len(found.damage)
     for number in found.journals:
         name = names.journal_file(number)
         try:
@@ -248,7 +300,7 @@ def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
         if journal.damage is not None:
             found.damage.append(Damage(name, journal.damage))
         found.torn_bytes += journal.torn_bytes
-        files.append((name, journal.records))
+        files.append((name, journal))
         _supersede(commits, journal)
         commits += journal.records
     expected = manifest.lsn
@@ -258,17 +310,28 @@ def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
         if commit.lsn > manifest.lsn:
             expected += not commit.carry
             if commit.lsn != expected:
-                _refuse_later(found, files, expected)
-                return
+                break
             found.commits.append(commit)
+    whole = len(found.damage) == damage_count
+    if whole and not found.rebuilt and found.newest > found.lsn:
+        # Journals go only when a manifest that includes them is durable, and no partition file is
+        # written before what it includes is durable in a journal.
+        torn = [name for name, journal in files if journal.torn_bytes]
+        found.stale = not torn
+        if torn:
+            message = f"{torn[-1]}: its end is damaged: partition files have later commits"
+            found.damage.append(Damage(torn[-1], message))
+    _refuse_later(found, files)
 
 
-def _refuse_later(found: Found, files: list[tuple[str, list[JournalRecord]]], missing: int) -> None:
+def _refuse_later(found: Found, files: list[tuple[str, Journal]]) -> None:
     """Report commits behind a gap: applied alone they would make a state that never was."""
     damaged = {damage.file for damage in found.damage}
-    for name, records in files:
-        if name not in damaged and records and records[-1].lsn > missing:
-            message = f"{name}: commit {missing} is missing before those in it, which are left out"
+    for name, journal in files:
+        if name not in damaged and journal.records and journal.records[-1].lsn > found.lsn:
+            message = (
+                f"{name}: commit {found.lsn + 1} is missing before those in it, which are left out"
+            )
             found.damage.append(Damage(name, message))
 
 

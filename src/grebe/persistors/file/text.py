@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from grebe.core import encoding
 from grebe.errors import PersistenceError
 
 _ESCAPED = re.compile(r"\\(\\|u[0-9a-f]{4})")
@@ -21,6 +22,11 @@ def check_format(found: object, known: int, file: str) -> None:
             f"{file}: written in format {found}; this version of Grebe reads format {known}, "
             "update Grebe to open it"
         )
+
+
+def one_line(value: bytes) -> bytes:
+    """Return a document's JSON without line ends: Grebe writes none, but others may."""
+    return encoding.encode(encoding.decode(value)) if b"\n" in value else value
 
 
 def to_text(name: str) -> str:
