@@ -26,6 +26,9 @@ def commits(run: Run) -> None:
         )
     run.commit(Delete("u/3"), Delete("u", recursive=False))
     run.commit(Put("u/9", value("long", 3000), "a"))
+    # A record that is written in many pieces before its sync.
+    run.commit(*(Put(f"m/{number}", value(f"c{number}"), "ab"[number % 2]) for number in range(12)))
+    run.commit(Delete("m/1"), *(Put(f"m/{n}", value("d"), "ba"[n % 2]) for n in range(12)))
     run.die()
 
 
