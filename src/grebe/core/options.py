@@ -64,7 +64,12 @@ class Options:
 
     def set(self, collection: str, given: dict[str, Any]) -> None:
         """Remember the options in `given` that are not UNSET; None takes one back."""
-        changed = {name: value for name, value in given.items() if value is not UNSET}
+        known = self.by_path.get(collection, _NOTHING)
+        changed = {
+            name: value
+            for name, value in given.items()
+            if value is not UNSET and value != getattr(known, name)
+        }
         if not changed:
             return
         options = self.by_path.setdefault(collection, CollectionOptions())

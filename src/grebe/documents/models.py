@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 from grebe.core import encoding
@@ -203,13 +204,19 @@ def adapter_for(
     if model is None:
         return None
     if isinstance(model, type) and dataclasses.is_dataclass(model):
-        return DataclassAdapter(model)
+        return _dataclass_adapter(model)
     if model in (dict, list, str, int, float, bool):
         return _plain_of(model)
     name = getattr(model, "__qualname__", repr(model))
     raise TypeError(
         f"{name} cannot be a model: give a dataclass, or the pair from_json= and to_json="
     )
+
+
+# Those who ask with the same model share an adapter, and so decoded documents and live queries.
+@lru_cache(maxsize=1024)
+def _dataclass_adapter(model: Any) -> Adapter:
+    return DataclassAdapter(model)
 
 
 class _PlainOf(PlainAdapter):
@@ -239,5 +246,6 @@ class _PlainOf(PlainAdapter):
         return isinstance(data, self._kind)
 
 
+@lru_cache
 def _plain_of(model: Any) -> Adapter:
     return _PlainOf(model)

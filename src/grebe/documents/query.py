@@ -108,7 +108,12 @@ class Query(Generic[T]):
 
     def _key(self) -> Hashable:
         source = self.source
-        return (source.path, source._adapter(), self.conditions)
+        key = (source.path, source._adapter(), self.conditions)
+        try:
+            hash(key)
+        except TypeError:  # a condition that is an instance with __eq__: it is equal to itself only
+            return (*key[:2], tuple(map(id, self.conditions)))
+        return key
 
     def __eq__(self, other: object) -> bool:
         """Compare collection and conditions."""

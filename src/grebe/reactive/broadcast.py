@@ -218,6 +218,11 @@ class Broadcast:
         if again and self._marks:
             self.request()
 
+    def finish(self) -> None:
+        """Tell what waits for an event loop that will come too late: the store is being closed."""
+        if self._scheduler is None:
+            self.deliver()
+
     def _collect(self) -> bool:
         """Turn the marks into deliveries; tell whether there are any."""
         with self._lock:

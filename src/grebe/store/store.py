@@ -240,12 +240,14 @@ class Store:
         """
         if not self._engine.closed:
             self._engine.check_outside_batch("close()", blocking=True)
+            self._engine.broadcasting.finish()
             drive(self._lifecycle.close())
 
     async def aclose(self) -> None:
         """Do as `close`, without blocking the event loop."""
         if not self._engine.closed:
             self._engine.check_outside_batch("aclose()", blocking=False)
+            self._engine.broadcasting.finish()
             await self._lifecycle.run(self._lifecycle.close())
 
     # --- looking inside

@@ -88,7 +88,14 @@ def test_identity_changes_with_any_option(options: Options) -> None:
     options.set("a", {})
     options.set("a", {"persist": UNSET})
     assert options.resolve("a") is found
-    options.set("b", {"persist": False})
+    options.set("a", {"persist": None, "partition": None})
+    assert options.resolve("a") is found
+    options.set("b", {"persist": False, "partition": "P"})
+    found = options.resolve("b")
+    options.set("b", {"persist": False, "partition": "".join(["P"])})
+    assert options.resolve("b") is found
+    found = options.resolve("a")
+    options.set("b", {"persist": True})
     assert options.resolve("a") is not found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -338,6 +339,38 @@ def test_observers_of_equal_queries_share_a_result(users: grebe.Collection[Any])
     users.doc("1").set({"n": 1})
     assert asked == ["1"]
     assert all(observer.get() is observers[0].get() for observer in observers)
+
+
+def test_a_condition_need_not_be_hashable(users: grebe.Collection[Any]) -> None:
+    """Instances with __call__ and __eq__ are conditions like any other."""
+
+    @dataclasses.dataclass
+    class AtLeast:
+        limit: int
+
+        def __call__(self, user: grebe.Snapshot[Any]) -> bool:
+            return bool(user.data["n"] >= self.limit)
+
+    one, two = (users.where(AtLeast(n)).observe() for n in (1, 2))
+    users.doc("1").set({"n": 1})
+    assert (len(one.get()), len(two.get())) == (1, 0)
+    one.close()
+    two.close()
+    assert users._engine.broadcasting.watched is False  # type: ignore[attr-defined]
+
+
+def test_asking_for_a_model_again_shares_results_too(store: grebe.Store) -> None:
+    """Collections made anew with the same model are the same to observers and snapshots."""
+
+    @dataclasses.dataclass
+    class User:
+        n: int
+
+    one, two = (store.collection("users", model=User) for _ in range(2))
+    first, second = one.observe(), two.observe()
+    one.doc("1").set(User(1))
+    assert first.get() is second.get()
+    assert one.doc("1").get() is two.doc("1").get()
 
 
 def test_a_late_observer_is_told_only_what_came_after_it(store: grebe.Store) -> None:

@@ -144,6 +144,24 @@ def test_what_is_buffered_is_read_before_the_end(open_store: OpenStore) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("close", ["close", "aclose"])
+def test_what_was_written_before_the_end_is_told(open_store: OpenStore, close: str) -> None:
+    """Closing in the same turn drops no change."""
+    store = open_store()
+    users = store.collection("users")
+
+    async def main() -> None:
+        stream = users.stream_changes()
+        users.doc("1").set({})
+        if close == "close":
+            store.close()
+        else:
+            await store.aclose()
+        assert [[c.id for c in told] async for told in stream] == [["1"]]
+
+    run(main)
+
+
 def test_break_lets_go(store: grebe.Store) -> None:
     """Leaving an `async for` releases the observer."""
     users = store.collection("users")
