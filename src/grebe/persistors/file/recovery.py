@@ -321,14 +321,20 @@ def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
         if torn:
             message = f"{torn[-1]}: its end is damaged: partition files have later commits"
             found.damage.append(Damage(torn[-1], message))
-    _refuse_later(found, files)
+    _refuse_later(found, files, commits)
 
 
-def _refuse_later(found: Found, files: list[tuple[str, Journal]]) -> None:
-    """Report commits behind a gap: applied alone they would make a state that never was."""
+def _refuse_later(
+    found: Found, files: list[tuple[str, Journal]], commits: list[JournalRecord]
+) -> None:
+    """Report commits behind a gap: applied alone they would make a state that never was.
+
+    Only those in `commits`: others are in the files too, which were written again (case 6).
+    """
     damaged = {damage.file for damage in found.damage}
+    later = {id(commit) for commit in commits if commit.lsn > found.lsn}
     for name, journal in files:
-        if name not in damaged and journal.records and journal.records[-1].lsn > found.lsn:
+        if name not in damaged and any(id(record) in later for record in journal.records):
             message = (
                 f"{name}: commit {found.lsn + 1} is missing before those in it, which are left out"
             )
