@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from grebe.core import encoding
 from grebe.core.values import decode_plain, encode_plain
@@ -204,7 +204,7 @@ def adapter_for(
     if model is None:
         return None
     if isinstance(model, type) and dataclasses.is_dataclass(model):
-        return _dataclass_adapter(model)
+        return _dataclass_adapter(cast(Any, model))
     if model in (dict, list, str, int, float, bool):
         return _plain_of(model)
     name = getattr(model, "__qualname__", repr(model))
