@@ -75,3 +75,10 @@ def test_doctests(name: str) -> None:
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
         runner.run(test)
     assert runner.summarize(verbose=False).failed == 0
+
+
+def test_the_format_page_tells_the_truth() -> None:
+    """Each example in docs/file_format.md gives what the page says, byte for byte."""
+    failed, tried = doctest.testfile(str(ROOT / "docs/file_format.md"), module_relative=False)
+    assert tried > 20
+    assert failed == 0
