@@ -204,9 +204,9 @@ def adapter_for(
     if model is None:
         return None
     if isinstance(model, type) and dataclasses.is_dataclass(model):
-        return _dataclass_adapter(cast(Any, model))
+        return _dataclass_adapter(model)
     if model in (dict, list, str, int, float, bool):
-        return _plain_of(model)
+        return _plain_of(cast("Any", model))
     name = getattr(model, "__qualname__", repr(model))
     raise TypeError(
         f"{name} cannot be a model: give a dataclass, or the pair from_json= and to_json="
