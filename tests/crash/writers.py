@@ -36,7 +36,7 @@ def batch_of(version: int) -> Batch:
         number = chance.randrange(DOCUMENTS)
         value = json.dumps({"version": version, "pad": "x" * chance.randrange(300)}).encode()
         operations.append(Put(f"{partition}/{number}", value, partition))
-    operations.append(Put(f"sealed/{version % 5}", b"sealed %d" % version, "b", encrypted=True))
+    operations.append(Put(f"sealed/{version % 5}", b'"sealed %d"' % version, "b", encrypted=True))
     if version % 7 == 0:
         operations.append(Delete(f"a/{chance.randrange(DOCUMENTS)}"))
     if version % 5 == 0:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from grebe.core.operation import Put
 from grebe.persistence.contents import Contents, Side
 from grebe.persistors.file import names
+from grebe.persistors.file.damage import clear_place
 from grebe.persistors.file.filesystem import FileSystem, NewFile, write_file
 from grebe.persistors.file.journal import JournalRecord, encode_journal_header, encode_record
 from grebe.persistors.file.manifest import Manifest, PartitionFile, encode_manifest
@@ -138,10 +139,14 @@ def write_partitions(
     for side in sorted(contents.changed):
         name = names.partition_file(*side)
         tree = contents.sides.get(side)
+        # What the manifest does not list was left by a checkpoint that failed, or is not ours.
+        is_ours = name in manifest.partitions or clear_place(
+            fs, directory, manifest.store, side, wanted=bool(tree)
+        )
         if not tree:
             partitions.pop(name, None)
-            # Also if nobody knows of a file: a checkpoint that failed may have left one.
-            emptied.append(name)
+            if is_ours:
+                emptied.append(name)
             continue
         documents = ((place.path, place.leaf) for place in tree.walk())
         header, parts = encode_partition(manifest.store, *side, lsn, documents, pause=pause)

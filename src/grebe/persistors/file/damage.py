@@ -8,6 +8,7 @@ missed: right store, partition and commit. A stale file or another store's holds
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from grebe.errors import CorruptDataError, InvalidPathError
 from grebe.persistence.contents import Side
 from grebe.persistors.file.filesystem import FileSystem, write_file
 from grebe.persistors.file.manifest import PartitionFile
+from grebe.persistors.file.names import partition_file
 from grebe.persistors.file.partition import (
     PartitionHeader,
     block_position,
@@ -26,6 +28,8 @@ from grebe.persistors.file.partition import (
     decode_header,
     partition_size,
 )
+
+log = logging.getLogger("grebe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,27 @@ def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Sa
     return Salvage(side, listed.lsn, groups, len(groups), 0, message)
 
 
+def clear_place(fs: FileSystem, directory: str, store: str, side: Side, *, wanted: bool) -> bool:
+    """Tell whether the file of a partition that no manifest lists is ours, or there is none.
+
+    Somebody else's is given another name if the place is wanted.
+    """
+    name = partition_file(*side)
+    if name not in fs.list_directory(directory):
+        return True
+    try:
+        header = decode_header(fs.read(os.path.join(directory, name)), name)
+        if (header.store, header.partition, header.encrypted) == (store, *side):
+            return True
+    except (CorruptDataError, IsADirectoryError, PermissionError):
+        pass  # not ours
+    if wanted:
+        damage = Damage(name, f"{name} is in the way of a partition", in_the_way=True)
+        kept = set_aside(fs, directory, damage)
+        log.warning("%s: %s; it is now %s", directory, damage.message, kept)
+    return False
+
+
 def set_aside(fs: FileSystem, directory: str, damage: Damage) -> str | None:
     """Keep a durable copy of a damaged file and return its name; None if there is no file.
 
@@ -133,15 +158,15 @@ def set_aside(fs: FileSystem, directory: str, damage: Damage) -> str | None:
     source = os.path.join(directory, damage.file)
     pattern = re.compile(re.escape(damage.file) + r"\.corrupt-([0-9]+)$")
     kept = {int(match.group(1)): name for name in present if (match := pattern.match(name))}
-    data = fs.read(source)
-    for name in kept.values():
-        # An earlier attempt to open may have been here already.
-        if not damage.in_the_way and fs.read(os.path.join(directory, name)) == data:
-            return name
     target = f"{damage.file}.corrupt-{max(kept, default=0) + 1}"
     if damage.in_the_way:
         fs.rename(source, os.path.join(directory, target))
     else:
+        data = fs.read(source)
+        for name in kept.values():
+            # An earlier attempt to open may have been here already.
+            if fs.read(os.path.join(directory, name)) == data:
+                return name
         write_file(fs, directory, target, [data])
     fs.sync_directory(directory)
     return target
