@@ -269,9 +269,9 @@ class TestCheckpointDue:
         for number, size in enumerate(sizes):
             before = sum(c.kind == "rename" and c.path == "/data/a.json" for c in fs.calls)
             persistor.commit(put(f"u/{number}", size=size))
-            thread = persistor._background.thread
-            if thread is not None:
-                thread.join()
+            for thread in threading.enumerate():
+                if thread.name == "grebe-checkpoint":
+                    thread.join()
             after = sum(c.kind == "rename" and c.path == "/data/a.json" for c in fs.calls)
             found.append(after > before)
         persistor.close()
