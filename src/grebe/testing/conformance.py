@@ -386,7 +386,7 @@ class PersistorConformance:
     def test_many_commits(self, make: Make) -> None:
         """Commits and checkpoints in a row leave what a dict would hold."""
         wanted: dict[str, bytes] = {}
-        for number in range(120):
+        for number in range(60):
             with session(make) as opened:
                 for step in range(3):
                     path, value = f"u/{(number * 7 + step * 3) % 20}", b"%d" % (number * 3 + step)

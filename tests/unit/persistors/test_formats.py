@@ -61,6 +61,7 @@ def test_text_carries_every_name(name: str):
     assert from_text(text) == name
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(st.dictionaries(PATH, VALUE, max_size=12), ANY_TEXT, st.booleans())
 def test_partition_round_trip(documents: dict[str, bytes], name: str, encrypted: bool):
@@ -90,6 +91,7 @@ OPERATION = st.one_of(
 )
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(
     st.lists(st.lists(OPERATION, max_size=6), max_size=4),

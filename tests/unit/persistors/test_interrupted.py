@@ -113,6 +113,7 @@ class TestCarry:
 
 
 class TestSealing:
+    @pytest.mark.slow
     def test_no_partition_gets_ahead_of_the_journals(self, fs):
         """A commit read from the page cache is made durable before a checkpoint builds on it."""
         faulty = FaultyFileSystem(fs)
@@ -129,7 +130,7 @@ class TestSealing:
         assert state_of(persistor) == state.after(second)
         persistor.checkpoint()
         for disk in disks:
-            for image in disk.images("weak", random.Random(1), 50):
+            for image in disk.images("weak", random.Random(1), 25):
                 persistor = open_on(SimulatedFileSystem(image))
                 assert state_of(persistor) in (state, state.after(second))
 
