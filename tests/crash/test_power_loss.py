@@ -8,7 +8,7 @@ import pytest
 
 from grebe.testing import SimulatedFileSystem
 from tests.crash.harness import ROUNDS, SEED, Result, Run, examine, report, second_lives
-from tests.crash.workloads import WORKLOADS
+from tests.crash.workloads import WORKLOADS, random_workload
 
 STATES_MAX = 500 * ROUNDS
 LIVES = 25
@@ -53,4 +53,20 @@ def test_power_loss_in_recovery(name: str):
             lives = second_lives(second.moments, SEED, 1)
             some = examine("", lives, count_max=20, states_max=STATES_MAX // 10)
             result.add(some)
+    check(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(2))
+def test_power_loss_in_random_workloads(part: int):
+    """The same for random workloads, each cut at some of its moments, then again after a kill."""
+    result = Result(f"random {part}", SEED)
+    for number in range(8 * ROUNDS):
+        seed = SEED + 1000 * part + number
+        run = Run()
+        random_workload(seed)(run)
+        name = f"workload {seed}"
+        result.add(examine(name, run.moments, count_max=20, states_max=60, seed=seed))
+        lives = second_lives(run.moments, seed, 2)
+        result.add(examine(f"{name}, killed", lives, count_max=20, states_max=40, seed=seed))
     check(result)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
-from grebe.core.operation import Clear, Delete, Move, Put
+from grebe.core.operation import Clear, Delete, Move, Operation, Put
 from tests.crash.harness import Run
 
 Workload = Callable[[Run], None]
@@ -123,6 +124,48 @@ def _checkpoint_with_commits(run: Run) -> None:
         run.checkpoint()
     finally:
         run.faulty.create = create  # type: ignore[method-assign]
+
+
+def random_workload(seed: int) -> Workload:
+    """Return a workload of twenty random steps over few documents and partitions."""
+
+    def work(run: Run) -> None:
+        rng = random.Random(seed)
+        run.open()
+        for number in range(20):
+            step = rng.randrange(12)
+            if step < 7:
+                operations = [random_operation(rng, number) for _ in range(rng.randrange(1, 4))]
+                run.commit(*operations, metadata=b"%d" % number if step == 0 else None)
+            elif step < 9:
+                run.checkpoint()
+            elif step == 9:
+                _checkpoint_with_commits(run)
+            elif step == 10:
+                run.reopen()
+            else:
+                run.close()
+                run.open()
+        run.close()
+
+    return work
+
+
+def random_operation(rng: random.Random, number: int) -> Operation:
+    """Return an operation that probably concerns what is there."""
+    path = rng.choice(["u/1", "u/2", "u/1/s/1", "v/1", "w/1"])
+    one, other = rng.choice("abc"), rng.choice("abc")
+    match rng.randrange(10):
+        case 0:
+            return Delete(rng.choice([path, path.rpartition("/")[0]]), rng.random() < 0.7)
+        case 1 | 2 | 3:
+            return Move(rng.choice(["", "u", path]), one, other)
+        case 4:
+            return Clear() if rng.random() < 0.3 else Delete(path)
+        case 5:
+            return Put(path, b'"c2Vh%d"' % number, one, True)
+        case _:
+            return Put(path, value(f"{number}"), one)
 
 
 WORKLOADS: dict[str, Workload] = {
