@@ -1,8 +1,9 @@
 """What a type checker must infer; checked by mypy, never run. An unused `ignore` is an error."""
 
-from dataclasses import dataclass
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, assert_type
+
 import grebe
 from grebe import Change, Collection, Document, Observer, Snapshot
 

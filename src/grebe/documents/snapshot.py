@@ -28,24 +28,28 @@ class Snapshot(Generic[T]):
     document and hold the same data.
     """
 
-    __slots__ = ("_adapter", "_data", "_value", "doc")
+    __slots__ = ("_adapter", "_data", "_doc", "_value")
 
     def __init__(self, doc: Document[T], value: bytes, adapter: Adapter) -> None:
-        self.doc = doc
-        """The document this is a snapshot of."""
+        self._doc = doc
         self._value = value
         self._adapter = adapter
         self._data: Any = _UNREAD
 
     @property
+    def doc(self) -> Document[T]:
+        """The document this is a snapshot of."""
+        return self._doc
+
+    @property
     def id(self) -> str:
         """Id of the document."""
-        return self.doc.id
+        return self._doc.id
 
     @property
     def path(self) -> str:
         """Path of the document."""
-        return self.doc.path
+        return self._doc.path
 
     @property
     def data(self) -> T:
@@ -56,7 +60,7 @@ class Snapshot(Generic[T]):
         """
         data = self._data
         if data is _UNREAD:
-            data = self._data = self._adapter.decode(self._value, self.doc.path)
+            data = self._data = self._adapter.decode(self._value, self._doc.path)
         return data  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:

@@ -24,13 +24,17 @@ class Event(enum.Enum):
 class Change(Generic[T]):
     """The difference of one document between what an observer was last told and now. Immutable."""
 
-    __slots__ = ("_after", "_before", "event")
+    __slots__ = ("_after", "_before", "_event")
 
     def __init__(self, event: Event, before: Snapshot[T] | None, after: Snapshot[T] | None) -> None:
-        self.event = event
-        """What happened."""
+        self._event = event
         self._before = before
         self._after = after
+
+    @property
+    def event(self) -> Event:
+        """What happened."""
+        return self._event
 
     @property
     def doc(self) -> Document[T]:

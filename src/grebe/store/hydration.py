@@ -45,6 +45,13 @@ class Hydration:
         """Tell whether nothing is stored at or under a path but what is in memory."""
         return not self._hidden and self.is_loaded(path)
 
+    def hidden_in(self, collection: str) -> list[str]:
+        """Return the documents of a collection that were deleted in memory only."""
+        found = [operation.path for operation in self._hidden if type(operation) is Delete]
+        return [
+            path for path in found if paths.is_document(path) and paths.split(path)[0] == collection
+        ]
+
     @property
     def hides_anything(self) -> bool:
         """Whether something was deleted in memory only."""

@@ -115,7 +115,9 @@ class Writer(State):
                 if node is not None and not node.documents.keys().isdisjoint(ids):
                     taken = next(i for i in ids if i in node.documents)
                     raise DocumentExistsError(prefix + taken)
-                entries = self._create_all(collection, ids, written, values, broadcast, persist)
+                entries = self._create_all(
+                    collection, ids, written, values, broadcast=broadcast, persist=persist
+                )
         self.written()
 
         def make(index: int) -> Snapshot[Any]:
@@ -130,6 +132,7 @@ class Writer(State):
         ids: list[str],
         written: list[str],
         values: list[bytes],
+        *,
         broadcast: bool,
         persist: bool,
     ) -> list[Entry]:
@@ -185,10 +188,12 @@ class Writer(State):
             docs = [Document(collection, document_id) for document_id in values]
             computed = [self._compute(resolved, d, values[d.id]) for d in docs]
             node = self.tree.collections.get(collection.path)
-            present = list(node.documents) if node is not None else []
-            for document_id in present:
-                if document_id not in values:
-                    self._remove(prefix + document_id, broadcast, persist)
+            present = [prefix + i for i in node.documents] if node is not None else []
+            hidden = self.hydration.hidden_in(collection.path)
+            kept = {doc.path for doc in docs}
+            for path in [*present, *hidden]:
+                if path not in kept:
+                    self._remove(path, broadcast, persist)
             for doc, found in zip(docs, computed, strict=True):
                 self._store(doc, values[doc.id], found, broadcast, persist)
         self.written()

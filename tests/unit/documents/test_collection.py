@@ -236,3 +236,15 @@ def test_a_condition_is_callable(users: grebe.Collection[Any], condition: Any) -
     """Anything else is a TypeError at once."""
     with pytest.raises(TypeError, match="a condition is"):
         users.where(condition)
+
+
+def test_replace_deletes_what_was_hidden(open_store: OpenStore) -> None:
+    """A document deleted in memory only (persist=False) does not come back after replace()."""
+    kept = MemoryPersistor()
+    with open_store(kept) as store:
+        users = store.collection("users")
+        users.create_many({"1": {}, "2": {}})
+        users.doc("1").delete(persist=False)
+        users.replace({"2": {"n": 1}})
+    with open_store(kept) as store:
+        assert [user.id for user in store.collection("users")] == ["2"]

@@ -43,7 +43,7 @@ from grebe.persistors.file.checkpoint import (
 from grebe.persistors.file.filesystem import FileSystem, OsFileSystem, make_directories
 from grebe.persistors.file.journal import JournalRecord
 from grebe.persistors.file.manifest import Manifest
-from grebe.persistors.file.pace import never, rest
+from grebe.persistors.file.pace import BackgroundCheckpoint, never
 from grebe.persistors.file.recovery import (
     Found,
     ReadSide,
@@ -59,9 +59,6 @@ from grebe.persistors.file.sides import SideReader
 log = logging.getLogger("grebe")
 
 CHECKPOINT_BYTES = 1_048_576
-JOURNAL_SHARE_MAX = 0.4
-"""A checkpoint is due when the journal is this large beside the files that it would replace: old
-file, new file and journal together then stay below 2.5 times the data."""
 
 
 class FilePersistor:
@@ -93,11 +90,11 @@ class FilePersistor:
             raise ValueError(f"checkpoint_bytes= is a number of bytes, not {checkpoint_bytes}")
         self.directory = Path(directory)
         self._path = os.path.abspath(directory)
-        self._checkpoint_bytes = checkpoint_bytes
         self._read_only = read_only
         self._fs: FileSystem = file_system if file_system is not None else OsFileSystem()
         strict = on_corruption == "raise"
         self._sides = SideReader(self._fs, self._path, strict=strict, mend=mend)
+        self._background = BackgroundCheckpoint(self.checkpoint, checkpoint_bytes, self._path)
         self._turn = threading.Lock()
         self._mutex = threading.Lock()
         self._release: Callable[[], None] | None = None
@@ -116,8 +113,6 @@ class FilePersistor:
         self._journal_bytes = 0
         self._writer: JournalWriter | None = None
         self._lsn = 0
-        self._checkpoint_wanted_bytes = 0
-        self._checkpointer: threading.Thread | None = None
         self._found = Found(None)
 
     # --- Persistor
@@ -162,6 +157,8 @@ class FilePersistor:
         """Append the batch to the journal and sync it. O(batch). See Persistor."""
         if self._read_only:
             raise ReadOnlyError(self._path)
+        if self._being_written:
+            self._background.wait_for_room(self._journal_bytes)
         with self._mutex, self._as_persistence_error("written to"):
             record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
             try:
@@ -239,9 +236,7 @@ class FilePersistor:
 
     def close(self) -> None:
         """Let a running checkpoint end, and release the lock. See Persistor."""
-        thread = self._checkpointer
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        self._background.join()
         if self._writer is not None:
             self._writer.close()
         self._snapshot = None
@@ -362,35 +357,14 @@ class FilePersistor:
         return {side: name for side, name in self._sides.files.items() if side[0] in known}
 
     def _start_checkpoint_if_due(self) -> None:
-        if self._journal_bytes <= max(self._checkpoint_bytes, self._checkpoint_wanted_bytes):
-            return
-        with self._mutex:
-            replaced = sum(
-                listed.size
-                for listed in self._sides.manifest.partitions.values()
-                if (listed.partition, listed.encrypted) in self._dirty
-            )
-            if self._journal_bytes <= replaced * JOURNAL_SHARE_MAX:
-                # Do not add it all up again before the journal can be large enough.
-                self._checkpoint_wanted_bytes = int(replaced * JOURNAL_SHARE_MAX)
-                return
-            running = self._checkpointer
-            if running is not None and running.is_alive():
-                return
-            self._checkpointer = threading.Thread(
-                target=self._checkpoint_by_itself, name="grebe-checkpoint", daemon=True
-            )
-            self._checkpointer.start()
-
-    def _checkpoint_by_itself(self) -> None:
-        try:
-            self.checkpoint()
-        except Exception:
-            # Nothing is lost: the journals still have it all. Tried again when they have grown.
-            log.warning("checkpoint of %s failed; it is tried again", self._path, exc_info=True)
+        if self._background.may_be_due(self._journal_bytes):
             with self._mutex:
-                grown = self._journal_bytes + max(self._checkpoint_bytes, 65_536)
-                self._checkpoint_wanted_bytes = grown
+                replaced = sum(
+                    listed.size
+                    for listed in self._sides.manifest.partitions.values()
+                    if (listed.partition, listed.encrypted) in self._dirty
+                )
+                self._background.start_if_due(self._journal_bytes, replaced)
 
     def _checkpoint(self) -> None:
         job = self._begin_checkpoint()
@@ -438,12 +412,13 @@ class FilePersistor:
                 carry_number=self._next_journal() if self._moves else 0,
                 journals=list(self._journals),
                 journal_bytes=self._journal_bytes,
-                pause=rest if threading.current_thread() is self._checkpointer else never,
+                pause=self._background.pause,
             )
             writer, self._writer = self._writer, None
             self._being_written = job.dirty
             self._dirty, self._moves = set(), False
-            self._journal_bytes, self._checkpoint_wanted_bytes = 0, 0
+            self._journal_bytes = 0
+            self._background.begun()
         if writer is not None:
             writer.close()
         return job
