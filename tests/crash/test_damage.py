@@ -102,9 +102,10 @@ def test_flipped_bit(name: str):
 
 def cut(specimen: Specimen, file: str, length: int) -> Damaged:
     data = specimen.files[file]
-    header = data.find(b"\n") + 1
-    journal = names.journal_number(file) is not None
-    silent = journal and length >= header
+    journals = sorted(name for name in specimen.files if names.journal_number(name) is not None)
+    # A journal is begun, at once, with all that an earlier one has.
+    whole = specimen.files[journals[0]].count(b"\n") if file in journals[1:] else 1
+    silent = file in journals and data[:length].count(b"\n") >= whole
     return Damaged(specimen, f"{file}: cut to {length} bytes", {file: data[:length]}, silent)
 
 

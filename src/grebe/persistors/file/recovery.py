@@ -90,18 +90,18 @@ def read_directory(fs: FileSystem, directory: str) -> Found:
     """
     present = _files_in(fs, directory)
     headers = _read_headers(fs, directory, present)
-    manifest, damage = _read_manifest(fs, directory, present, headers)
-    if manifest is None and damage is None:
+    manifest = _read_manifest(fs, directory, present, headers)
+    if manifest is None:
         temporary = [name for name in present if names.is_temporary(name)]
         return Found(None, temporary=temporary)
-    found = _put_together(fs, directory, present, headers, manifest, damage)
+    found = _put_together(fs, directory, present, headers, manifest)
     if found.stale:
         message = (
             f"{names.MANIFEST}: partition files have commit {found.newest}, and no journal those "
             f"behind commit {found.lsn}: it is an earlier one; rebuilt from the other files"
         )
         damage = Damage(names.MANIFEST, message)
-        found = _put_together(fs, directory, present, headers, None, damage)
+        found = _put_together(fs, directory, present, headers, damage)
     return found
 
 
@@ -120,24 +120,24 @@ def _read_manifest(
     directory: str,
     present: list[str],
     headers: dict[str, PartitionHeader | None],
-) -> tuple[Manifest | None, Damage | None]:
-    """Return the manifest, or what is wrong with it; neither if nothing was ever stored."""
+) -> Manifest | Damage | None:
+    """Return the manifest, or what is wrong with it; None if nothing was ever stored."""
     if names.MANIFEST not in present:
         beside = [*headers, *map(names.journal_file, _journals_in(present))]
         if not beside:
-            return None, None
+            return None
         message = f"{names.MANIFEST} is missing beside {beside[0]}; rebuilt from the other files"
-        return None, Damage(names.MANIFEST, message, present=False)
+        return Damage(names.MANIFEST, message, present=False)
     try:
         manifest = decode_manifest(fs.read(os.path.join(directory, names.MANIFEST)))
     except CorruptDataError as error:
-        return None, Damage(names.MANIFEST, f"{error}; rebuilt from the other files")
+        return Damage(names.MANIFEST, f"{error}; rebuilt from the other files")
     stores = Counter(header.store for header in headers.values() if header is not None)
     if manifest.partitions and manifest.store not in stores and max(stores.values(), default=0) > 1:
         # One file that disagrees may be the foreign one; several that agree are not.
         message = f"{names.MANIFEST} belongs to another store than the partition files; rebuilt"
-        return None, Damage(names.MANIFEST, message)
-    return manifest, None
+        return Damage(names.MANIFEST, message)
+    return manifest
 
 
 def _put_together(
@@ -145,16 +145,16 @@ def _put_together(
     directory: str,
     present: list[str],
     headers: dict[str, PartitionHeader | None],
-    manifest: Manifest | None,
-    damage: Damage | None,
+    manifest: Manifest | Damage,
 ) -> Found:
-    """Return what the directory holds according to this manifest, or one made anew."""
-    found = Found(manifest, journals=_journals_in(present))
+    """Return what the directory holds according to the manifest, or to one made anew."""
+    found = Found(None, journals=_journals_in(present))
     found.temporary = [name for name in present if names.is_temporary(name)]
-    if damage is not None:
-        found.damage.append(damage)
-    if manifest is None:
+    if isinstance(manifest, Damage):
+        found.damage.append(manifest)
         _rebuild_manifest(fs, directory, found, headers)
+    else:
+        found.manifest = manifest
     _check_partitions(fs, directory, found, headers, present)
     _read_journals(fs, directory, found)
     return found
@@ -299,6 +299,10 @@ def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
             continue
         if journal.damage is not None:
             found.damage.append(Damage(name, journal.damage))
+        elif _is_cut_short(journal, commits):
+            message = f"{name}: its end is damaged: the journal before it has later commits"
+            found.damage.append(Damage(name, message))
+            continue
         found.torn_bytes += journal.torn_bytes
         files.append((name, journal))
         _supersede(commits, journal)
@@ -339,6 +343,19 @@ def _refuse_later(
                 f"{name}: commit {found.lsn + 1} is missing before those in it, which are left out"
             )
             found.damage.append(Damage(name, message))
+
+
+def _is_cut_short(journal: Journal, commits: list[JournalRecord]) -> bool:
+    """Tell whether a journal lacks some of what it was begun with, which was written at once.
+
+    Those are the commits of the journals before it. One less is no damage if it ends whole: that
+    one was never acknowledged, as the journal that has it failed with it.
+    """
+    if not commits or not journal.records:
+        return bool(commits)
+    first, last = journal.records[0], journal.records[-1]
+    missing = commits[-1].lsn - last.lsn
+    return not first.carry and missing > (0 if journal.torn_bytes else 1)
 
 
 def _supersede(commits: list[JournalRecord], journal: Journal) -> None:
