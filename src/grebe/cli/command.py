@@ -1,7 +1,8 @@
 """The command line itself: arguments to a subcommand, its errors to one line and an exit code.
 
 Exit codes: 0 good, 1 an error of the store or of the input, 2 wrong usage or a missing extra,
-130 interrupted by Ctrl-C. Subcommands are imported when they run: each has `run(arguments)`.
+130 interrupted by Ctrl-C; a subcommand with others has them in its help. Subcommands are imported
+when they run: each has `run(arguments)`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from collections.abc import Sequence
 
 import grebe
 from grebe.cli.errors import CommandError
+from grebe.cli.parsing import Commands, described
 from grebe.cli.records import FORMATS
+from grebe.cli.tool_arguments import add_tools
 
 EXAMPLES = """\
 examples:
@@ -24,6 +27,7 @@ examples:
   grebe import languages.csv --into app-data --collection languages --id code
   grebe dump app-data countries/FR                     a document and all below it
   grebe dump app-data languages --data > languages.jsonl
+  grebe verify app-data                                check every byte, change nothing
 """
 IMPORT_EXAMPLES = """\
 Everything is imported, as one commit, or nothing. Records without --id get random ids.
@@ -106,7 +110,7 @@ def _discard_output() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _described(
+    parser = described(
         argparse.ArgumentParser,
         "A document store in a directory of JSON files that survives crashes.",
         EXAMPLES,
@@ -118,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_import(commands)
     _add_dump(commands)
+    add_tools(commands)
     # Without `help` it is not listed: only the demo calls it, to have somebody to kill.
     writer = commands.add_parser("crash-writer")
     writer.set_defaults(module="crash_writer")
@@ -126,12 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands = argparse._SubParsersAction  # the type has no public name
-
-
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
     text = "load the ISO lists, watch them, and kill a writer to prove that nothing breaks"
-    parser = _described(commands.add_parser, text, DEMO_EXAMPLES, "demo", help=text)
+    parser = described(commands.add_parser, text, DEMO_EXAMPLES, "demo", help=text)
     parser.set_defaults(module="demo")
     parser.add_argument("directory", metavar="DIR", nargs="?", help="where to keep the data")
     parser.add_argument("--kills", type=_count, default=5, help="how often (default: 5)")
@@ -140,7 +142,7 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _add_import(commands: Commands[argparse.ArgumentParser]) -> None:
     text = "load a JSON, JSON Lines or CSV file into a collection"
-    parser = _described(commands.add_parser, text, IMPORT_EXAMPLES, "import", help=text)
+    parser = described(commands.add_parser, text, IMPORT_EXAMPLES, "import", help=text)
     parser.set_defaults(module="import_file")
     parser.add_argument("file", metavar="FILE", help="what to import; - is the standard input")
     parser.add_argument("--into", metavar="DIR", required=True, help="store; made if need be")
@@ -157,7 +159,7 @@ def _add_import(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _add_dump(commands: Commands[argparse.ArgumentParser]) -> None:
     text = "print the documents of a store as JSON"
-    parser = _described(commands.add_parser, text, DUMP_EXAMPLES, "dump", help=text)
+    parser = described(commands.add_parser, text, DUMP_EXAMPLES, "dump", help=text)
     parser.set_defaults(module="dump")
     parser.add_argument("directory", metavar="DIR", help="store to read")
     parser.add_argument("path", metavar="PATH", nargs="?", help="only this and all below it")
@@ -169,21 +171,6 @@ def _add_dump(commands: Commands[argparse.ArgumentParser]) -> None:
         help="a line for each document (default), or one object of path to data",
     )
     shape.add_argument("--data", action="store_true", help="data without paths, one a line")
-
-
-def _described(
-    make: object, description: str, epilog: str, *arguments: str, **options: object
-) -> argparse.ArgumentParser:
-    """Make a parser with a description and examples that keep their lines."""
-    assert callable(make)
-    parser: argparse.ArgumentParser = make(
-        *arguments,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        **options,
-    )
-    return parser
 
 
 def _count(text: str) -> int:

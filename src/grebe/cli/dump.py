@@ -19,30 +19,30 @@ def run(arguments: argparse.Namespace) -> int:
         CommandError: nothing is stored at the path.
         GrebeError: the store cannot be read.
     """
-    documents = _read(arguments.directory, arguments.path)
+    documents = read_documents(arguments.directory, arguments.path)
     if arguments.path is not None and not documents:
         raise CommandError(
             f"{arguments.directory}: nothing is stored at {arguments.path}; "
             "see the paths with `grebe dump` without one"
         )
     if arguments.data:
-        sys.stdout.writelines(_text(data) + "\n" for data in documents.values())
+        sys.stdout.writelines(as_text(data) + "\n" for data in documents.values())
     elif arguments.format == "json":
-        sys.stdout.writelines(_as_one_object(documents))
+        sys.stdout.writelines(as_one_object(documents))
     else:
         for path, data in documents.items():
-            sys.stdout.write(_text({"path": path, "data": data}) + "\n")
+            sys.stdout.write(as_text({"path": path, "data": data}) + "\n")
     return 0
 
 
-def _read(target: str, path: str | None) -> dict[str, Any]:
-    """Return path and data of all documents at and under a path.
+def read_documents(target: str, path: str | None, **options: Any) -> dict[str, Any]:
+    """Return path and data of all documents at and under a path; `options` are those of `open`.
 
     By `inspect()` and not from collection to collection: that way round, data under a document
     which itself does not exist would be missed.
     """
     hydrate = True if path is None else [path]
-    with open_store(target, read_only=True, hydrate=hydrate) as store:
+    with open_store(target, read_only=True, hydrate=hydrate, **options) as store:
         documents: dict[str, Any] = store.inspect()["documents"]
     if path is None:
         return documents
@@ -50,14 +50,15 @@ def _read(target: str, path: str | None) -> dict[str, Any]:
     return {p: data for p, data in documents.items() if p == path or p.startswith(below)}
 
 
-def _as_one_object(documents: dict[str, Any]) -> Iterator[str]:
+def as_one_object(documents: dict[str, Any]) -> Iterator[str]:
     """Yield one JSON object, a line for each document."""
     separator = "{\n"
     for path, data in documents.items():
-        yield f"{separator}{_text(path)}: {_text(data)}"
+        yield f"{separator}{as_text(path)}: {as_text(data)}"
         separator = ",\n"
     yield "\n}\n" if documents else "{}\n"
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a value as one line of JSON."""
     return json.dumps(value, ensure_ascii=False)
