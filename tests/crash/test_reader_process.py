@@ -82,5 +82,5 @@ def test_reader_beside_writer(tmp_path: Path):
             writer.kill()
     figures.versions = version
     report(f"{figures} in {READER_S} s (seed {SEED})")
-    assert figures.advanced > figures.views * 0.1
+    assert figures.advanced > 10
     assert figures.checkpoints > 1
