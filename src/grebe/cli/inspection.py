@@ -24,7 +24,7 @@ Side = tuple[str, bool]
 """A partition's name, and whether its plain or its encrypted documents are meant."""
 
 _SALVAGED = re.compile(r"(?P<file>.+): (?P<salvaged>\d+) documents salvaged, (?P<lost>\d+) lost")
-_MENDED = re.compile(r".+: mended by hand; \d+ documents are taken as they are")
+_MENDED = re.compile(r".+: mended by hand; \d+ documents are taken as they are.*")
 _FILE = re.compile(r"[^\s:]+")
 
 

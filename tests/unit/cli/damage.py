@@ -95,7 +95,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, int]] = {
     "truncated": (truncate, "users.json", 600 - 256),
     "emptied": (lambda d: os.truncate(d / "notes.json", 0), "notes.json", NOTES),
     "removed": (lambda d: (d / "notes.json").unlink(), "notes.json", NOTES),
-    "swapped": (swap, "users.json", 0),
+    "swapped": (swap, "users.json", USERS + NOTES),
     "stale": (make_stale, "notes.json", 0),
 }
 """What is done to a closed store, a file that is damaged then, and how many documents are lost."""

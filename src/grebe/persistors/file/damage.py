@@ -28,6 +28,7 @@ from grebe.persistors.file.partition import (
     decode_header,
     partition_size,
 )
+from grebe.persistors.file.text import from_text
 
 log = logging.getLogger("grebe")
 
@@ -43,6 +44,8 @@ class Damage:
     """Whether there is a file to be kept."""
     in_the_way: bool = False
     """Whether it must leave its place because it is no file of this store."""
+    lost: int = 0
+    """Documents in it that may be missed; those that a partition's salvage counts apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,9 @@ def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Sa
     try:
         content = encoding.decode(data)
         head, documents = content["grebe"], content["documents"]
-        if head["store"] != store or listed.encrypted:
-            return None
+        partition = from_text(head["partition"])
+        if (head["store"], partition) != (store, listed.partition) or listed.encrypted:
+            return None  # another's, whose documents are not these
         groups = []
         for path, value in documents.items():
             collection, document_id = paths.split(paths.check_document_path(path))
@@ -121,6 +125,8 @@ def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Sa
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidPathError):
         return None
     message = f"{file}: mended by hand; {len(groups)} documents are taken as they are"
+    if head["lsn"] < listed.lsn:
+        message += "; it is an older version, what was committed since is lost"
     side = listed.partition, listed.encrypted
     return Salvage(side, listed.lsn, groups, len(groups), 0, message)
 

@@ -44,16 +44,15 @@ from grebe.persistors.file.filesystem import FileSystem, OsFileSystem, make_dire
 from grebe.persistors.file.journal import JournalRecord
 from grebe.persistors.file.manifest import Manifest
 from grebe.persistors.file.pace import BackgroundCheckpoint, never
-from grebe.persistors.file.recovery import (
-    Found,
+from grebe.persistors.file.reading import (
     ReadSide,
     commits_behind,
     difference,
     fold,
     read_consistently,
-    read_directory,
     select,
 )
+from grebe.persistors.file.recovery import Found, read_directory
 from grebe.persistors.file.sides import SideReader
 
 log = logging.getLogger("grebe")

@@ -18,24 +18,22 @@ import contextlib
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from grebe.core import path as paths
-from grebe.core.operation import Delete, Operation, Put, PutMany, RecordGroup
 from grebe.errors import CorruptDataError
-from grebe.persistence.contents import Contents, Side
+from grebe.persistence.contents import Side
 from grebe.persistors.file import names
 from grebe.persistors.file.damage import Damage
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.journal import Journal, JournalRecord, decode_journal
 from grebe.persistors.file.manifest import Manifest, PartitionFile, decode_manifest
-from grebe.persistors.file.pace import never
-from grebe.persistors.file.partition import PartitionHeader, decode_documents, decode_header
+from grebe.persistors.file.partition import (
+    HEADER_START,
+    PartitionHeader,
+    decode_header,
+)
 
 HEADER_READ_BYTES = 64 * 1024
-READ_ATTEMPTS_MAX = 50
-"""How often a reader beside a writer tries to see one state."""
 
 
 @dataclass(slots=True)
@@ -123,7 +121,8 @@ def _read_manifest(
 ) -> Manifest | Damage | None:
     """Return the manifest, or what is wrong with it; None if nothing was ever stored."""
     if names.MANIFEST not in present:
-        beside = [*headers, *map(names.journal_file, _journals_in(present))]
+        ours = [name for name in headers if _may_be_ours(fs, directory, name, headers)]
+        beside = [*ours, *map(names.journal_file, journals_in(present))]
         if not beside:
             return None
         message = f"{names.MANIFEST} is missing beside {beside[0]}; rebuilt from the other files"
@@ -148,7 +147,7 @@ def _put_together(
     manifest: Manifest | Damage,
 ) -> Found:
     """Return what the directory holds according to the manifest, or to one made anew."""
-    found = Found(None, journals=_journals_in(present))
+    found = Found(None, journals=journals_in(present))
     found.temporary = [name for name in present if names.is_temporary(name)]
     if isinstance(manifest, Damage):
         found.damage.append(manifest)
@@ -183,6 +182,22 @@ def read_header(fs: FileSystem, directory: str, name: str) -> PartitionHeader:
     return decode_header(start, name)
 
 
+def _may_be_ours(
+    fs: FileSystem, directory: str, name: str, headers: dict[str, PartitionHeader | None]
+) -> bool:
+    """Tell whether a file with the name of a partition begins like one of Grebe's."""
+    start = fs.read_start(os.path.join(directory, name), len(HEADER_START))
+    return headers[name] is not None or start == HEADER_START
+
+
+def _damaged_header(fs: FileSystem, directory: str, name: str) -> PartitionHeader | None:
+    """Return what a header says that does not match its checksum, if it says anything."""
+    try:
+        return decode_header(fs.read(os.path.join(directory, name)), name, verify=False)
+    except CorruptDataError:
+        return None
+
+
 def _rebuild_manifest(
     fs: FileSystem,
     directory: str,
@@ -191,6 +206,9 @@ def _rebuild_manifest(
 ) -> None:
     """Make a manifest from the files that are there: of the store that most of them belong to."""
     found.rebuilt = True
+    readable = {
+        name: header or _damaged_header(fs, directory, name) for name, header in headers.items()
+    }
     stores = Counter(header.store for header in headers.values() if header is not None)
     if not stores:
         for number in found.journals:
@@ -207,7 +225,7 @@ def _rebuild_manifest(
             fs.size(os.path.join(directory, name)),
             header.crc32,
         )
-        for name, header in headers.items()
+        for name, header in readable.items()
         if header is not None
         and header.store == store
         and name == names.partition_file(header.partition, header.encrypted)
@@ -228,7 +246,7 @@ def _check_partitions(
         side = listed.partition, listed.encrypted
         found.sides[side] = name
         header = headers.get(name)
-        wrong = _what_is_wrong(fs, directory, name, listed, header, manifest)
+        wrong = _what_is_wrong(fs, os.path.join(directory, name), listed, header, manifest)
         if name not in present:
             wrong = f"{name} is missing; the manifest lists it"
         if wrong is not None:
@@ -237,8 +255,13 @@ def _check_partitions(
         elif header is not None:
             found.newest = max(found.newest, header.lsn)
     for name, header in headers.items():
-        if header is None or name in manifest.partitions or name in manifest.removed:
-            continue  # no file of Grebe's, or one that a checkpoint was about to remove
+        if name in manifest.partitions or name in manifest.removed:
+            continue  # looked at above, or one that a checkpoint was about to remove
+        if header is None:
+            if _may_be_ours(fs, directory, name, headers):
+                message = f"{name}: the first line does not match its checksum"
+                found.damage.append(Damage(name, message, in_the_way=True))
+            continue
         side = header.partition, header.encrypted
         if (
             header.store == manifest.store
@@ -249,18 +272,20 @@ def _check_partitions(
             found.newest = max(found.newest, header.lsn)
         else:
             message = f"{name} is a partition file that the manifest does not list"
-            found.damage.append(Damage(name, message, in_the_way=True))
+            # With the manifest lost nobody can say that its documents are not missed.
+            lost = header.documents if found.rebuilt and header.store == manifest.store else 0
+            found.damage.append(Damage(name, message, in_the_way=True, lost=lost))
 
 
 def _what_is_wrong(
     fs: FileSystem,
-    directory: str,
-    name: str,
+    file: str,
     listed: PartitionFile,
     header: PartitionHeader | None,
     manifest: Manifest,
 ) -> str | None:
     """Return why a partition file is not the one that the manifest lists, or None if it is."""
+    name = os.path.basename(file)
     if header is None:
         return f"{name}: the first line does not match its checksum"
     if (header.store, header.partition, header.encrypted) != (
@@ -273,7 +298,7 @@ def _what_is_wrong(
         return None
     if (header.lsn, header.crc32) != (listed.lsn, listed.crc32):
         return f"{name}: commit {listed.lsn} expected, {header.lsn} found: another version"
-    size = fs.size(os.path.join(directory, name))
+    size = fs.size(file)
     if size != listed.size:
         return f"{name}: {listed.size} bytes expected, {size} found"
     return None
@@ -367,126 +392,6 @@ def _supersede(commits: list[JournalRecord], journal: Journal) -> None:
         commits[:] = [commit for commit in commits if commit.lsn <= last]
 
 
-ReadSide = Callable[[Side], tuple[int, Iterable[RecordGroup]]]
-"""Returns the documents of a side, and the last commit that they include."""
-
-
-def fold(
-    sides: Iterable[Side],
-    read_side: ReadSide,
-    manifest: Manifest,
-    commits: list[JournalRecord],
-    *,
-    pause: Callable[[], None] = never,
-) -> Contents:
-    """Return the documents of these partitions with the commits applied. O(both).
-
-    If commits move documents, both sides of the moves must be among the sides.
-    """
-    contents = Contents(pause)
-    for side in sides:
-        lsn, groups = read_side(side)
-        contents.add_side(side, groups, max(lsn, manifest.lsn))
-        if lsn > manifest.lsn:
-            # Case 3: the next manifest must list the file as it is now, though no commit is left
-            # that would change it.
-            contents.changed.add(side)
-    for commit in commits:
-        for operation in commit.operations:
-            contents.apply(operation, commit.lsn)
-    return contents
-
-
-def read_partition(
-    fs: FileSystem, directory: str, name: str
-) -> tuple[PartitionHeader, Iterator[RecordGroup]]:
-    """Return header and documents of a partition file, every byte checked. O(size)."""
-    data = fs.read(os.path.join(directory, name))
-    header = decode_header(data, name)
-    return header, decode_documents(data, header, name)
-
-
-def select(groups: Iterable[RecordGroup], wanted: Sequence[str] | None) -> Iterator[RecordGroup]:
-    """Yield what is at or under the paths that are wanted. O(documents), not O(paths)."""
-    asked = None if wanted is None else set(wanted)
-    for group in groups:
-        if asked is None or not asked.isdisjoint(paths.ancestors(group.collection)):
-            yield group
-            continue
-        prefix = group.collection + "/"
-        kept = [i for i, document_id in enumerate(group.ids) if prefix + document_id in asked]
-        if kept:
-            ids, values = [group.ids[i] for i in kept], [group.values[i] for i in kept]
-            yield group._replace(ids=ids, values=values)
-
-
-def read_consistently(
-    fs: FileSystem, directory: str, reader: Callable[[Found, bool], ReadSide]
-) -> tuple[Found, Contents]:
-    """Return what a directory holds while another process may be writing it.
-
-    Everything is read again if the manifest was replaced meanwhile, which is when files are
-    removed; if a partition is newer than the journals that were read before it; or if there is
-    another journal, as it may have the carry without which what moved is in neither file. What is
-    still damaged at the last attempt is so for good; `reader` is told which that is.
-
-    Raises:
-        OSError: a file could not be read.
-    """
-    path = os.path.join(directory, names.MANIFEST)
-    for attempt in range(READ_ATTEMPTS_MAX):
-        last = attempt == READ_ATTEMPTS_MAX - 1
-        before = _read_or_none(fs, path)
-        try:
-            found = read_directory(fs, directory)
-            if found.manifest is None:
-                return found, Contents()
-            if found.damage and not last:
-                continue
-            read_side = reader(found, last)
-            contents = fold(found.sides, read_side, found.manifest, found.commits)
-            if last or (
-                contents_fit(contents, found)
-                and _journals_in(fs.list_directory(directory)) == found.journals
-                and _read_or_none(fs, path) == before
-            ):
-                return found, contents
-        except (CorruptDataError, FileNotFoundError):
-            if last:
-                raise
-    raise AssertionError
-
-
-def commits_behind(
-    found: Found, manifest: Manifest, known: list[JournalRecord]
-) -> list[JournalRecord] | None:
-    """Return the commits that were appended to known ones; None if more than that happened."""
-    if found.damage or found.manifest != manifest or found.commits[: len(known)] != known:
-        return None
-    return found.commits[len(known) :]
-
-
-def difference(before: Contents, after: Contents) -> list[Operation | PutMany]:
-    """Return the operations that make one of the other. O(documents)."""
-    old = {record.path: record for record in before.records()}
-    changed: list[Operation | PutMany] = []
-    for record in after.records():
-        if old.pop(record.path, None) != record:
-            changed.append(Put(*record))
-    return [*(Delete(path, False) for path in old), *changed]
-
-
-def _journals_in(present: list[str]) -> list[int]:
+def journals_in(present: list[str]) -> list[int]:
+    """Return the numbers of the journals among file names, in order."""
     return sorted(n for n in map(names.journal_number, present) if n is not None)
-
-
-def contents_fit(contents: Contents, found: Found) -> bool:
-    """Tell whether no partition is newer than the commits that were read."""
-    return all(lsn <= found.lsn for lsn in contents.floors.values())
-
-
-def _read_or_none(fs: FileSystem, path: str) -> bytes | None:
-    try:
-        return fs.read(path)
-    except FileNotFoundError:
-        return None

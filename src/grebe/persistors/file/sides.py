@@ -19,7 +19,8 @@ from grebe.persistence.report import RecoveryReport
 from grebe.persistors.file.damage import Damage, Salvage, salvage, set_aside
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.manifest import Manifest
-from grebe.persistors.file.recovery import Found, read_partition
+from grebe.persistors.file.reading import read_partition
+from grebe.persistors.file.recovery import Found
 
 log = logging.getLogger("grebe")
 
@@ -106,7 +107,8 @@ class SideReader:
             clean=not self._damage,
             quarantined=tuple(self._quarantined),
             salvaged=sum(found.salvaged for found in self._salvages),
-            lost=sum(found.lost for found in self._salvages),
+            lost=sum(found.lost for found in self._salvages)
+            + sum(damage.lost for damage in self._damage),
             messages=tuple(messages),
         )
 

@@ -1,0 +1,148 @@
+"""Documents out of a directory: partition files with the journals' commits applied.
+
+For loading, for checkpoints, and for readers beside a writer. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from grebe.core import path as paths
+from grebe.core.operation import Delete, Operation, Put, PutMany, RecordGroup
+from grebe.errors import CorruptDataError
+from grebe.persistence.contents import Contents, Side
+from grebe.persistors.file import names
+from grebe.persistors.file.filesystem import FileSystem
+from grebe.persistors.file.journal import JournalRecord
+from grebe.persistors.file.manifest import Manifest
+from grebe.persistors.file.pace import never
+from grebe.persistors.file.partition import PartitionHeader, decode_documents, decode_header
+from grebe.persistors.file.recovery import Found, journals_in, read_directory
+
+READ_ATTEMPTS_MAX = 50
+"""How often a reader beside a writer tries to see one state."""
+
+ReadSide = Callable[[Side], tuple[int, Iterable[RecordGroup]]]
+"""Returns the documents of a side, and the last commit that they include."""
+
+
+def fold(
+    sides: Iterable[Side],
+    read_side: ReadSide,
+    manifest: Manifest,
+    commits: list[JournalRecord],
+    *,
+    pause: Callable[[], None] = never,
+) -> Contents:
+    """Return the documents of these partitions with the commits applied. O(both).
+
+    If commits move documents, both sides of the moves must be among the sides.
+    """
+    contents = Contents(pause)
+    for side in sides:
+        lsn, groups = read_side(side)
+        contents.add_side(side, groups, max(lsn, manifest.lsn))
+        if lsn > manifest.lsn:
+            # Case 3: the next manifest must list the file as it is now, though no commit is left
+            # that would change it.
+            contents.changed.add(side)
+    for commit in commits:
+        for operation in commit.operations:
+            contents.apply(operation, commit.lsn)
+    return contents
+
+
+def read_partition(
+    fs: FileSystem, directory: str, name: str
+) -> tuple[PartitionHeader, Iterator[RecordGroup]]:
+    """Return header and documents of a partition file, every byte checked. O(size)."""
+    data = fs.read(os.path.join(directory, name))
+    header = decode_header(data, name)
+    return header, decode_documents(data, header, name)
+
+
+def select(groups: Iterable[RecordGroup], wanted: Sequence[str] | None) -> Iterator[RecordGroup]:
+    """Yield what is at or under the paths that are wanted. O(documents), not O(paths)."""
+    asked = None if wanted is None else set(wanted)
+    for group in groups:
+        if asked is None or not asked.isdisjoint(paths.ancestors(group.collection)):
+            yield group
+            continue
+        prefix = group.collection + "/"
+        kept = [i for i, document_id in enumerate(group.ids) if prefix + document_id in asked]
+        if kept:
+            ids, values = [group.ids[i] for i in kept], [group.values[i] for i in kept]
+            yield group._replace(ids=ids, values=values)
+
+
+def read_consistently(
+    fs: FileSystem, directory: str, reader: Callable[[Found, bool], ReadSide]
+) -> tuple[Found, Contents]:
+    """Return what a directory holds while another process may be writing it.
+
+    Everything is read again if the manifest was replaced meanwhile, which is when files are
+    removed; if a partition is newer than the journals that were read before it; or if there is
+    another journal, as it may have the carry without which what moved is in neither file. What is
+    still damaged at the last attempt is so for good; `reader` is told which that is.
+
+    Raises:
+        OSError: a file could not be read.
+    """
+    path = os.path.join(directory, names.MANIFEST)
+    seen: object = None
+    for attempt in range(READ_ATTEMPTS_MAX):
+        before = _read_or_none(fs, path)
+        files = fs.list_directory(directory)
+        # Damaged, and nothing was replaced since the last look: no writer will mend it.
+        last = attempt == READ_ATTEMPTS_MAX - 1 or (attempt > 2 and seen == (before, files))
+        seen = before, files
+        try:
+            found = read_directory(fs, directory)
+            if found.manifest is None:
+                return found, Contents()
+            if found.damage and not last:
+                continue
+            read_side = reader(found, last)
+            contents = fold(found.sides, read_side, found.manifest, found.commits)
+            if last or (
+                contents_fit(contents, found)
+                and journals_in(fs.list_directory(directory)) == found.journals
+                and _read_or_none(fs, path) == before
+            ):
+                return found, contents
+        except (CorruptDataError, FileNotFoundError):
+            if last:
+                raise
+    raise AssertionError
+
+
+def commits_behind(
+    found: Found, manifest: Manifest, known: list[JournalRecord]
+) -> list[JournalRecord] | None:
+    """Return the commits that were appended to known ones; None if more than that happened."""
+    if found.damage or found.manifest != manifest or found.commits[: len(known)] != known:
+        return None
+    return found.commits[len(known) :]
+
+
+def difference(before: Contents, after: Contents) -> list[Operation | PutMany]:
+    """Return the operations that make one of the other. O(documents)."""
+    old = {record.path: record for record in before.records()}
+    changed: list[Operation | PutMany] = []
+    for record in after.records():
+        if old.pop(record.path, None) != record:
+            changed.append(Put(*record))
+    return [*(Delete(path, False) for path in old), *changed]
+
+
+def contents_fit(contents: Contents, found: Found) -> bool:
+    """Tell whether no partition is newer than the commits that were read."""
+    return all(lsn <= found.lsn for lsn in contents.floors.values())
+
+
+def _read_or_none(fs: FileSystem, path: str) -> bytes | None:
+    try:
+        return fs.read(path)
+    except FileNotFoundError:
+        return None
