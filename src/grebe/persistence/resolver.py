@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from grebe.core import encoding
 from grebe.core import path as paths
+from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
 
 
@@ -62,7 +63,11 @@ class Resolver:
 
     def encode(self) -> bytes:
         """Return the metadata that `decode` understands."""
-        return encoding.encode({"resolver": self._partitions})
+        partitions = {
+            names: [to_text(partition) for partition in known]
+            for names, known in self._partitions.items()
+        }
+        return encoding.encode({"resolver": partitions})
 
     @classmethod
     def decode(cls, metadata: bytes | None) -> Resolver:
@@ -77,7 +82,7 @@ class Resolver:
         try:
             partitions = encoding.decode(metadata)["resolver"]
             for names, known in partitions.items():
-                resolver._partitions[names] = [str(partition) for partition in known]
+                resolver._partitions[names] = [from_text(partition) for partition in known]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptDataError("the store's metadata cannot be read") from error
         return resolver

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grebe.core.operation import Clear, Delete, Move, Operation, Put
+from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
 from grebe.persistors.file.journal import (
     Journal,
@@ -25,7 +26,6 @@ from grebe.persistors.file.manifest import (
     encode_manifest,
 )
 from grebe.persistors.file.partition import decode_header
-from grebe.persistors.file.text import from_text, to_text
 from tests.unit.persistors.encoded import (
     ODD_PATHS,
     documents_in,

@@ -142,6 +142,19 @@ def test_insertion_order_lasts(tmp_path: Path) -> None:
     assert ids(tmp_path) == wanted
 
 
+def test_any_text_names_a_partition(tmp_path: Path) -> None:
+    """Also one that UTF-8 cannot carry; the documents are found by path after reopening."""
+    names = ["", "lone \ud800", "back\\slash", "../x", "con", "a" * 300, "Users", "users"]
+    with grebe.open(tmp_path) as store:
+        for number, name in enumerate(names):
+            store.collection(f"c{number}", partition=name).doc("1").set({"name": number})
+    for number, name in enumerate(names):
+        with grebe.open(tmp_path, hydrate=[f"c{number}"]) as store:
+            assert store.recovery.clean
+            assert list(store.partitions()) == [name]
+            assert store.doc(f"c{number}/1").get().data == {"name": number}
+
+
 def test_temporary_files_of_others_stay(tmp_path: Path) -> None:
     """Only left-overs of our own writing are removed."""
     for name in ("users.json.tmp", "journal-00000001.jsonl.tmp", "letter.tmp"):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from grebe.core import encoding
 from grebe.core import path as paths
 from grebe.core.operation import RecordGroup
+from grebe.core.text import from_text
 from grebe.errors import CorruptDataError, InvalidPathError
 from grebe.persistence.contents import Side
 from grebe.persistors.file.filesystem import FileSystem, write_file
@@ -28,7 +29,6 @@ from grebe.persistors.file.partition import (
     decode_header,
     partition_size,
 )
-from grebe.persistors.file.text import from_text
 
 log = logging.getLogger("grebe")
 

@@ -24,8 +24,9 @@ from zlib import crc32
 
 from grebe.core import encoding
 from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
+from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import check_format, from_text, one_line, to_text
+from grebe.persistors.file.text import check_format, one_line
 
 FORMAT = 1
 PUTS_JOINED_MAX = 1000

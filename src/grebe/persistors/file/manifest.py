@@ -21,9 +21,10 @@ from typing import Any
 from zlib import crc32
 
 from grebe.core import encoding
+from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
 from grebe.persistors.file.names import MANIFEST
-from grebe.persistors.file.text import check_format, from_text, to_text
+from grebe.persistors.file.text import check_format
 
 FORMAT = 1
 

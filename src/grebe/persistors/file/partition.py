@@ -23,8 +23,9 @@ from zlib import crc32
 
 from grebe.core import encoding
 from grebe.core.operation import RecordGroup
+from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import check_format, from_text, one_line, to_text
+from grebe.persistors.file.text import check_format, one_line
 
 FORMAT = 1
 BLOCK_LINES = 256
