@@ -19,6 +19,9 @@ BENCHMARKS = [
     "opening",
     "point_read",
     "set_without_waiting",
+    "group_commit",
+    "checkpoint_pauses",
+    "disk_use",
 ]
 
 
