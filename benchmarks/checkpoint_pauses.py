@@ -15,11 +15,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import grebe
+from durable_update import UnsyncedFileSystem
+from grebe.persistors.file.filesystem import OsFileSystem
 from measure import Bar, Report, Settings, document, documents, fresh, median, percentile, scratch
 
 SET_MAX = 10.0
 COMMIT_MAX = 5.0
-CASES = ("set", "set + commit", "append + fdatasync")
+COMMIT = "set + commit"
+CASES = ("set", COMMIT, "append + fdatasync")
 LINE = b"x" * 300 + b"\n"
 SETS = 20
 """Writes that are timed one by one before one with a commit is."""
@@ -28,20 +31,24 @@ SETS = 20
 def run(settings: Settings) -> Report:
     """Measure in some processes."""
     count, runs = settings.pick(100_000, 20_000), settings.pick(3, 1)
-    found = [
-        fresh("checkpoint_pauses", "pauses", settings, count=count, checkpoints=settings.pick(4, 2))
-        for _ in range(1 if settings.profile else runs)
-    ]
+    found = [_measured(settings, "synced", count) for _ in range(1 if settings.profile else runs)]
+    alone = [_measured(settings, "unsynced", count) for _ in range(1 if settings.profile else runs)]
     report = Report(
         f"pauses by a checkpoint of {count:,} documents, microseconds; median of {runs} processes",
         ["", "50 %", "99 %", "99.9 %", "longest", "50 % during", "99 %", "99.9 %", "longest"],
     )
+    columns = zip(*([*f[COMMIT]["elsewhere"], *f[COMMIT]["during"]] for f in alone), strict=True)
+    report.rows.append([f"{COMMIT}, no syncs", *(median(column) for column in columns)])
     for name in CASES:
         columns = zip(*([*f[name]["elsewhere"], *f[name]["during"]] for f in found), strict=True)
         report.rows.append([name, *(median(column) for column in columns)])
-    for name, limit in (("set", SET_MAX), ("set + commit", COMMIT_MAX)):
-        ratio = median([f[name]["during"][1] / f[name]["elsewhere"][0] for f in found])
-        report.bars.append(Bar(f"{name}: 99 % during / median elsewhere", ratio, limit))
+    for what, runs_of, name, limit in (
+        ("set", found, "set", SET_MAX),
+        (COMMIT, found, COMMIT, COMMIT_MAX),
+        (f"{COMMIT}, no syncs", alone, COMMIT, COMMIT_MAX),
+    ):
+        ratio = median([f[name]["during"][1] / f[name]["elsewhere"][0] for f in runs_of])
+        report.bars.append(Bar(f"{what}: 99 % during / median elsewhere", ratio, limit))
     commit, append = (
         median([f[name]["during"][1] / f[name]["elsewhere"][1] for f in found])
         for name in CASES[1:]
@@ -55,8 +62,22 @@ def run(settings: Settings) -> Report:
     return report
 
 
-def pauses(count: int, checkpoints: int) -> Mapping[str, Any]:
+def _measured(settings: Settings, case: str, count: int) -> Mapping[str, Any]:
+    checkpoints = settings.pick(4, 2)
+    return fresh("checkpoint_pauses", case, settings, count=count, checkpoints=checkpoints)
+
+
+def synced(count: int, checkpoints: int) -> Mapping[str, Any]:
     """Return the times beside checkpoints and without."""
+    return _pauses(count, checkpoints, OsFileSystem())
+
+
+def unsynced(count: int, checkpoints: int) -> Mapping[str, Any]:
+    """Return what is left of them if the disk answers at once."""
+    return _pauses(count, checkpoints, UnsyncedFileSystem())
+
+
+def _pauses(count: int, checkpoints: int, fs: OsFileSystem) -> Mapping[str, Any]:
     rng = random.Random(6)
     times: dict[str, dict[str, list[float]]] = {
         name: {"elsewhere": [], "during": []} for name in CASES
@@ -64,7 +85,8 @@ def pauses(count: int, checkpoints: int) -> Mapping[str, Any]:
     seconds = []
     with scratch() as directory:
         raw = os.open(os.path.join(directory, "raw"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        store = grebe.open(os.path.join(directory, "store"), commit_interval=3600)
+        persistor = grebe.FilePersistor(os.path.join(directory, "store"), file_system=fs)
+        store = grebe.open(persistor, commit_interval=3600)
         users = store.collection("users")
         users.create_many(documents(count))
         store.checkpoint()
@@ -102,6 +124,7 @@ def _measure(
     count = len(users)
     passed = 0
     while go_on(passed):
+        running = _is_running()
         found: dict[str, list[float]] = {name: [] for name in CASES}
         for number in range(SETS + 1):
             key = rng.randrange(count)
@@ -117,7 +140,7 @@ def _measure(
         os.write(raw, LINE)
         os.fdatasync(raw)
         found["append + fdatasync"].append((clock() - start) * 1e6)
-        when = "during" if _is_running() else "elsewhere"
+        when = "during" if running or _is_running() else "elsewhere"
         for name, some in found.items():
             times[name][when] += some
         passed += 1

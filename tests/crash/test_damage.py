@@ -85,6 +85,8 @@ def sample_bits(specimen: Specimen, count: int, rng: random.Random) -> Iterator[
         return
     share = count // len(specimen.files)
     for file, data in specimen.files.items():
+        # The number of the format: another one is not always a newer version of Grebe.
+        yield flip(specimen, file, data.index(b'"format":') + len(b'"format":'), rng.randrange(4))
         delicate = data.find(b"\n") + 20 if file in specimen.listed else len(data)
         for number in range(share):
             end = delicate if number % 2 else len(data)

@@ -122,7 +122,8 @@ def decode_header(data: bytes, file: str, *, verify: bool = True) -> PartitionHe
         raise CorruptDataError(f"{file}: the first line does not match its checksum", file)
     try:
         fields = encoding.decode(start[len(b'{"grebe":') :] + b"}")
-        check_format(fields["format"], FORMAT, file)
+        if whole:  # otherwise that is what may be damaged
+            check_format(fields["format"], FORMAT, file)
         sizes = tuple(map(index, fields["sizes"]))
         return PartitionHeader(
             store=fields["store"],
