@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 log = logging.getLogger("grebe")
 
-REST_S = 0.0003
+REST_S = 0.0002
 JOURNAL_SHARE_MAX = 0.2
 """A checkpoint is due when the journal is this large beside the files that it would replace: old
 file, new file and both journals together then stay below 2.5 times the documents."""
@@ -59,7 +59,7 @@ class BackgroundCheckpoint:
         Old files, new files and two journals are on the disk then; the second must not grow.
         """
         running = self.thread
-        if journal_bytes > self._size_min_bytes and running is not None:
+        if journal_bytes > 2 * self._size_min_bytes and running is not None:
             self._hurry = True
             running.join()
             self._hurry = False

@@ -23,8 +23,8 @@ from grebe.persistors.file.recovery import Found, journals_in, read_directory
 READ_ATTEMPTS_MAX = 50
 """How often a reader beside a writer tries to see one state."""
 
-ReadSide = Callable[[Side], tuple[int, Iterable[RecordGroup]]]
-"""Returns the documents of a side, and the last commit that they include."""
+ReadSide = Callable[[Side, Callable[[], None]], tuple[int, Iterable[RecordGroup]]]
+"""Returns the last commit that a side includes, and its documents; may pause on the way."""
 
 
 def fold(
@@ -41,7 +41,7 @@ def fold(
     """
     contents = Contents(pause)
     for side in sides:
-        lsn, groups = read_side(side)
+        lsn, groups = read_side(side, pause)
         contents.add_side(side, groups, max(lsn, manifest.lsn))
         if lsn > manifest.lsn:
             # Case 3: the next manifest must list the file as it is now, though no commit is left

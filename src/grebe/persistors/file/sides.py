@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from grebe.core.operation import RecordGroup
@@ -19,6 +20,7 @@ from grebe.persistence.report import RecoveryReport
 from grebe.persistors.file.damage import Damage, Salvage, salvage, set_aside
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.manifest import Manifest
+from grebe.persistors.file.pace import never
 from grebe.persistors.file.reading import read_partition
 from grebe.persistors.file.recovery import Found
 
@@ -57,19 +59,25 @@ class SideReader:
             first = self._damage[0]
             raise CorruptDataError(f"{self._path}: {first.message}; see grebe repair", first.file)
 
-    def read_whole(self, side: Side) -> tuple[int, list[RecordGroup]]:
+    def read_whole(
+        self, side: Side, pause: Callable[[], None] = never
+    ) -> tuple[int, list[RecordGroup]]:
         """Return the documents in a partition file. Raises CorruptDataError, OSError."""
         header, groups = read_partition(self._fs, self._path, self.files[side])
+        found = []
         # All of them before any is used: the last block may be damaged.
-        return header.lsn, list(groups)
+        for group in groups:
+            found.append(group)
+            pause()
+        return header.lsn, found
 
-    def read(self, side: Side) -> tuple[int, list[RecordGroup]]:
+    def read(self, side: Side, pause: Callable[[], None] = never) -> tuple[int, list[RecordGroup]]:
         """Return the documents in a partition file, or what can be salvaged of it."""
         if side not in self.base:
             name = self.files[side]
             if side not in self._suspect:
                 try:
-                    return self.read_whole(side)
+                    return self.read_whole(side, pause)
                 except FileNotFoundError:
                     damage = Damage(name, f"{name} is missing", present=False)
                 except CorruptDataError as error:
