@@ -59,7 +59,7 @@ class BackgroundCheckpoint:
         Old files, new files and two journals are on the disk then; the second must not grow.
         """
         running = self.thread
-        if journal_bytes > 2 * self._size_min_bytes and running is not None:
+        if journal_bytes > self._size_min_bytes and running is not None:
             self._hurry = True
             running.join()
             self._hurry = False
