@@ -11,7 +11,9 @@ import asyncio
 import atexit
 import inspect
 import logging
+import os
 import sys
+import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -131,6 +133,7 @@ class Lifecycle:
             self._writer.closed = True
             await self._let_go(close_persistor=opened)
             raise
+        _open.add(self)
         atexit.register(self._at_exit)
 
     async def hydrate(self, wanted: list[str] | None) -> None:
@@ -221,6 +224,7 @@ class Lifecycle:
         finally:
             await self._let_go()
             atexit.unregister(self._at_exit)
+            _open.discard(self)
             for observer in writer.broadcasting.observers():
                 observer.close()
 
@@ -267,6 +271,20 @@ class Lifecycle:
             drive(self.close())
         except (GrebeError, RuntimeError):
             log.exception("%s could not be closed at exit", self.name)
+
+
+_open: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """Take the stores that a fork copied for closed: the parent goes on with the same files."""
+    for lifecycle in _open:
+        lifecycle._writer.closed = True
+        atexit.unregister(lifecycle._at_exit)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def paths_of(wanted: Iterable[Any]) -> list[str]:

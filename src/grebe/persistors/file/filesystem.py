@@ -190,7 +190,8 @@ class OsFileSystem:
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
             os.write(fd, f"{os.getpid()}\n".encode())
-        return lambda: os.close(fd)
+        _locked.add(fd)
+        return lambda: _release(fd)
 
 
 if sys.platform == "win32":  # pragma: no cover - Windows
@@ -208,6 +209,28 @@ else:
     def _lock(fd: int) -> None:
         # flock, not lockf: that one is lost when any descriptor of the file is closed.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_locked: set[int] = set()
+"""Descriptors of the lock files that this process holds."""
+
+
+def _release(fd: int) -> None:
+    if fd in _locked:  # in a forked child it is closed already
+        _locked.discard(fd)
+        os.close(fd)
+
+
+def _let_go_in_child() -> None:
+    """Close what a fork copied: the lock is the parent's, and must end with the parent."""
+    for fd in _locked:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    _locked.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _read_pid(fd: int) -> int | None:
