@@ -107,7 +107,10 @@ def cut(specimen: Specimen, file: str, length: int) -> Damaged:
     journals = sorted(name for name in specimen.files if names.journal_number(name) is not None)
     # A journal is begun, at once, with all that an earlier one has.
     whole = specimen.files[journals[0]].count(b"\n") if file in journals[1:] else 1
-    silent = file in journals and data[:length].count(b"\n") >= whole
+    lines = data[:length].count(b"\n")
+    # If just the last of that is missing, as a whole, it may be a commit that failed.
+    ends_whole = data[:length].endswith(b"\n") and lines > 1
+    silent = file in journals and lines >= whole - ends_whole
     return Damaged(specimen, f"{file}: cut to {length} bytes", {file: data[:length]}, silent)
 
 
