@@ -31,4 +31,9 @@ def garbage_collection_paused() -> Iterator[None]:
         with _lock:
             _pauses -= 1
             if _pauses == 0 and _was_enabled:
+                if gc.get_freeze_count() == 0:
+                    # There and back: what was made is old now, without a look at each of it, which
+                    # the next young collection would take. Not if the program has frozen something.
+                    gc.freeze()
+                    gc.unfreeze()
                 gc.enable()

@@ -444,7 +444,11 @@ def _same(old: Entry, value: bytes) -> bool:
 def _with_ids(items: Any) -> tuple[list[str], Sized[Any]]:
     """Return ids and data of what is to be created, parallel."""
     if isinstance(items, Mapping):
-        return [paths.check_segment(key) for key in items], items.values()
+        ids = list(items)
+        # Alphanumeric ones are valid, see check_segment; this asks all of them at once.
+        if not all(type(key) is str for key in ids) or not all(map(str.isalnum, ids)):
+            ids = [paths.check_segment(key) for key in ids]
+        return ids, items.values()
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
         kind = type(items).__name__
         raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")

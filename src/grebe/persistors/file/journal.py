@@ -18,7 +18,7 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, cast
 from zlib import crc32
 
@@ -99,27 +99,33 @@ def _encode_operations(operations: Sequence[Operation | PutMany]) -> Iterator[by
                 yield _encode_other(cast("Operation", operation))
         elif kind == _MANY:
             for many in cast("Iterator[PutMany]", group):
-                rows = zip(many.paths, many.values, strict=True)
-                yield from _encode_puts(many.partition, many.encrypted, rows)
+                yield from _encode_puts(many.partition, many.encrypted, many.paths, many.values)
         else:
-            puts = ((put[0], put[1]) for put in cast("Iterator[Put]", group))
-            yield from _encode_puts(*kind, puts)
+            puts = list(cast("Iterator[Put]", group))
+            yield from _encode_puts(*kind, [put[0] for put in puts], [put[1] for put in puts])
 
 
 def _encode_puts(
-    partition: str, encrypted: bool, documents: Iterable[tuple[str, bytes]]
+    partition: str, encrypted: bool, documents: Sequence[str], values: Sequence[bytes]
 ) -> Iterator[bytes]:
     """Yield the JSON of puts, in pieces of bounded size.
 
     So a hundred thousand documents need not be joined in memory.
     """
-    encode = encoding.encode
-    head = b'["%b",%b,{' % (b"seal" if encrypted else b"put", encode(to_text(partition)))
-    if encrypted:
-        lines = (b'%b:"%b"' % (encode(path), base64.b64encode(value)) for path, value in documents)
-    else:
-        lines = (b"%b:%b" % (encode(path), one_line(value)) for path, value in documents)
-    while piece := b",".join(islice(lines, PUTS_JOINED_MAX)):
+    kind = b"seal" if encrypted else b"put"
+    head = b'["%b",%b,{' % (kind, encoding.encode(to_text(partition)))
+    for start in range(0, len(documents), PUTS_JOINED_MAX):
+        end = start + PUTS_JOINED_MAX
+        # All paths at once: quotes within them are escaped, so only those around them match.
+        keys = encoding.encode(documents[start:end])[2:-2].split(b'","')
+        texts: Iterable[bytes] = values[start:end]
+        if encrypted:
+            texts = [b'"%b"' % base64.b64encode(value) for value in texts]
+        piece = b",".join([b'"%b":%b' % row for row in zip(keys, texts, strict=True)])
+        if b"\n" in piece:  # JSON that somebody else has written
+            piece = b",".join(
+                [b'"%b":%b' % (key, one_line(text)) for key, text in zip(keys, texts, strict=True)]
+            )
         yield head + piece + b"}]"
 
 
