@@ -34,6 +34,8 @@ class BackgroundCheckpoint:
         self._where = where
         self._asked_above_bytes = 0
         self._hurry = False
+        self._has_begun = threading.Event()
+        self._started_at_bytes = 0
         self.thread: threading.Thread | None = None
 
     def may_be_due(self, journal_bytes: int) -> bool:
@@ -46,23 +48,32 @@ class BackgroundCheckpoint:
             # Not asked again before the journal can be large enough.
             self._asked_above_bytes = int(replaced_bytes * JOURNAL_SHARE_MAX)
         elif self.thread is None or not self.thread.is_alive():
+            self._started_at_bytes = journal_bytes
+            self._has_begun.clear()
             self.thread = threading.Thread(target=self._run, name="grebe-checkpoint", daemon=True)
             self.thread.start()
 
     def begun(self) -> None:
         """Note that a checkpoint has begun, so the journal begins anew."""
         self._asked_above_bytes = 0
+        self._has_begun.set()
 
     def wait_for_room(self, journal_bytes: int) -> None:
         """Let a running checkpoint catch up with a writer that is faster.
 
-        Old files, new files and two journals are on the disk then; the second must not grow.
+        Old files, new files and two journals are on the disk then: the first must not grow before
+        the checkpoint has begun, nor the second until it has ended.
         """
         running = self.thread
-        if journal_bytes > self._size_min_bytes and running is not None:
-            self._hurry = True
-            running.join()
-            self._hurry = False
+        if running is None or not running.is_alive():
+            return
+        if self._has_begun.is_set():
+            if journal_bytes > self._size_min_bytes:
+                self._hurry = True
+                running.join()
+                self._hurry = False
+        elif journal_bytes > self._started_at_bytes + self._size_min_bytes:
+            self._has_begun.wait()
 
     def join(self) -> None:
         """Wait for the end of a running checkpoint."""
@@ -83,3 +94,5 @@ class BackgroundCheckpoint:
             # Nothing is lost: the journals still have it all. Tried again when they have grown.
             log.warning("checkpoint of %s failed; it is tried again", self._where, exc_info=True)
             self._asked_above_bytes += max(self._size_min_bytes, RETRY_BYTES_MIN)
+        finally:
+            self._has_begun.set()

@@ -156,8 +156,7 @@ class FilePersistor:
         """Append the batch to the journal and sync it. O(batch). See Persistor."""
         if self._read_only:
             raise ReadOnlyError(self._path)
-        if self._being_written:
-            self._background.wait_for_room(self._journal_bytes)
+        self._background.wait_for_room(self._journal_bytes)
         with self._mutex, self._as_persistence_error("written to"):
             record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
             try:
