@@ -22,7 +22,7 @@ from grebe.core.operation import (
 )
 from grebe.core.tree import Tree
 
-PAUSE_EVERY = 64
+PAUSE_EVERY = 32
 """Documents between two pauses."""
 
 Side = tuple[str, bool]
