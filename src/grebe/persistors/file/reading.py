@@ -90,13 +90,9 @@ def read_consistently(
         OSError: a file could not be read.
     """
     path = os.path.join(directory, names.MANIFEST)
-    seen: object = None
     for attempt in range(READ_ATTEMPTS_MAX):
         before = _read_or_none(fs, path)
-        files = fs.list_directory(directory)
-        # Damaged, and nothing was replaced since the last look: no writer will mend it.
-        last = attempt == READ_ATTEMPTS_MAX - 1 or (attempt > 2 and seen == (before, files))
-        seen = before, files
+        last = attempt == READ_ATTEMPTS_MAX - 1
         try:
             found = read_directory(fs, directory)
             if found.manifest is None:
