@@ -1,8 +1,10 @@
 """Grebe: an embedded, in-memory, reactive document store that survives crashes."""
 
 from grebe.core.operation import Batch
+from grebe.documents import agg
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
+from grebe.documents.fields import field
 from grebe.documents.query import Query
 from grebe.documents.snapshot import Snapshot
 from grebe.documents.transaction import Transaction
@@ -60,6 +62,8 @@ __all__ = [
     "StoreLockedError",
     "Subscription",
     "Transaction",
+    "agg",
     "aopen",
+    "field",
     "open",
 ]

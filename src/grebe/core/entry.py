@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any, NamedTuple
+from zlib import adler32
 
+from grebe.core import encoding
 from grebe.core.operation import DEFAULT_PARTITION
 
 
@@ -44,3 +46,25 @@ class Entry:
     def partition(self) -> str:
         """Partition that holds the document."""
         return self.home.partition
+
+
+def is_same(old: Entry, value: bytes) -> bool:
+    """Tell whether a value that this process encoded is the JSON that is stored already."""
+    if old.value == value:
+        return True
+    # Two texts by the same encoder are of one value only if one is a permutation of the other; the
+    # low half of this checksum is the sum of the bytes.
+    if old.home.canonical and (
+        len(old.value) != len(value) or (adler32(old.value) ^ adler32(value)) & 0xFFFF
+    ):
+        return False
+    return encoding.same_json(old.value, value)
+
+
+def holds_same(left: Entry, right: Entry) -> bool:
+    """Tell whether two entries hold the same JSON: types count, the order of keys does not."""
+    if left is right:
+        return True
+    if right.home.canonical:
+        return is_same(left, right.value)
+    return encoding.same_json(left.value, right.value)

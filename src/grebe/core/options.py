@@ -91,6 +91,11 @@ class Options:
         options = self.by_path.get(collection)
         return None if options is None else options.adapter
 
+    def indexes(self, collection: str) -> tuple[str, ...] | None:
+        """Return the fields that are to be indexed in a collection, or None."""
+        options = self.by_path.get(collection)
+        return None if options is None else options.indexes
+
     def sets_partition(self, collection: str) -> bool:
         """Tell whether a collection has a partition option of its own."""
         options = self.by_path.get(collection)

@@ -8,11 +8,12 @@ Invariants, tested by `check()`:
 1. A collection is in `collections` if and only if it holds a document or a subcollection.
 2. A subcollection is in its parent's `children`, under the id of the document above it.
 3. The order of `documents` is insertion order.
+4. `_by_name` has the same collections, by the last segment of their path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 from grebe.core import path as paths
@@ -49,9 +50,10 @@ class Place(NamedTuple, Generic[Leaf]):
 class Tree(Generic[Leaf]):
     """Leaves by document path, with subtrees that can be listed, walked and removed."""
 
-    __slots__ = ("collections", "roots")
+    __slots__ = ("_by_name", "collections", "roots")
 
     def __init__(self) -> None:
+        self._by_name: dict[str, dict[str, CollectionNode[Leaf]]] = {}
         self.collections: dict[str, CollectionNode[Leaf]] = {}
         self.roots: dict[str, CollectionNode[Leaf]] = {}
 
@@ -71,6 +73,8 @@ class Tree(Generic[Leaf]):
         node = self.collections.get(collection)
         if node is None:
             node = self.collections[collection] = CollectionNode(collection)
+            own_name = collection.rpartition("/")[2]
+            self._by_name.setdefault(own_name, {})[collection] = node
             document = paths.parent_document(collection)
             if document is None:
                 self.roots[collection] = node
@@ -128,6 +132,16 @@ class Tree(Generic[Leaf]):
         for root in self.roots.values():
             yield from self._nodes_below(root)
 
+    def documents(self, scope: str) -> Mapping[str, Leaf]:
+        """Return the documents of a scope: of a collection by id, of a group of them by path.
+
+        The scope of a collection is its path; for all those of a name see `group_scope`.
+        """
+        if scope.startswith("/"):
+            return GroupDocuments(self, self._by_name.get(scope[2:], {}))
+        node = self.collections.get(scope)
+        return {} if node is None else node.documents
+
     def has_subtree(self, collection: str, document_id: str) -> bool:
         """Tell whether anything is stored under a document (itself apart)."""
         node = self.collections.get(collection)
@@ -145,6 +159,7 @@ class Tree(Generic[Leaf]):
         """Remove everything."""
         self.collections.clear()
         self.roots.clear()
+        self._by_name.clear()
 
     def __len__(self) -> int:
         """Return the number of documents. O(collections)."""
@@ -170,8 +185,8 @@ class Tree(Generic[Leaf]):
             yield from self._walk_collection(child)
 
     def _forget(self, node: CollectionNode[Leaf]) -> None:
-        """Take a collection and all below it out of the look-up by path."""
-        del self.collections[node.path]
+        """Take a collection and all below it out of the look-ups by path and by name."""
+        self._drop(node)
         for children in node.children.values():
             for child in children.values():
                 self._forget(child)
@@ -179,8 +194,16 @@ class Tree(Generic[Leaf]):
     def _prune(self, node: CollectionNode[Leaf]) -> None:
         """Drop a collection that holds nothing, and those above that come to hold nothing."""
         if not node.documents and not node.children:
-            del self.collections[node.path]
+            self._drop(node)
             self._detach(node)
+
+    def _drop(self, node: CollectionNode[Leaf]) -> None:
+        del self.collections[node.path]
+        name = node.path.rpartition("/")[2]
+        alike = self._by_name[name]
+        del alike[node.path]
+        if not alike:
+            del self._by_name[name]
 
     def _detach(self, node: CollectionNode[Leaf]) -> None:
         document = paths.parent_document(node.path)
@@ -211,3 +234,36 @@ class Tree(Generic[Leaf]):
         for name, root in self.roots.items():
             visit(root, name)
         assert reached == self.collections, "the look-up by path and the tree differ"
+        named = {path: node for alike in self._by_name.values() for path, node in alike.items()}
+        assert named == reached, "the look-up by name and the tree differ"
+        assert all(self._by_name.values()), "an empty dict of collections of a name"
+
+
+def group_scope(name: str) -> str:
+    """Return the scope of all collections of a name: what can be no collection's path."""
+    return f"//{name}"
+
+
+class GroupDocuments(Mapping[str, Leaf]):
+    """The documents of some collections, by path. A view: it changes with the tree."""
+
+    def __init__(self, tree: Tree[Leaf], nodes: dict[str, CollectionNode[Leaf]]) -> None:
+        self._tree = tree
+        self._nodes = nodes
+
+    def __getitem__(self, path: str) -> Leaf:
+        """Return the document at a path. Raises KeyError."""
+        found = self._tree.get(path)
+        if found is None:
+            raise KeyError(path)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the paths, collection by collection."""
+        for collection, node in self._nodes.items():
+            for document_id in node.documents:
+                yield f"{collection}/{document_id}"
+
+    def __len__(self) -> int:
+        """Return the number of documents. O(collections)."""
+        return sum(len(node.documents) for node in self._nodes.values())

@@ -9,11 +9,13 @@ from grebe.core import path as paths
 from grebe.core.ids import random_id
 from grebe.core.options import UNSET, PartitionOption, Unset
 from grebe.documents.document import Document
+from grebe.documents.fields import path_of
 from grebe.documents.models import Adapter, adapter_for
-from grebe.documents.query import Condition, Query
-from grebe.documents.snapshot import Snapshot
+from grebe.documents.query import EVERYTHING, Query, Spec
+from grebe.documents.snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
+    from grebe.core.entry import Entry
     from grebe.documents.engine import Engine
 
 T = TypeVar("T")
@@ -29,8 +31,8 @@ class Collection(Query[T]):
     __slots__ = ("_engine", "_own_adapter", "id", "path")
 
     def __init__(self, engine: Engine, path: str, adapter: Adapter | None = None) -> None:
-        # Not super().__init__: `_collection` would be a reference to itself, for the garbage
-        # collector to find; `source` and `conditions` are overridden instead.
+        # Not super().__init__: `_source` would be a reference to itself, for the garbage
+        # collector to find; `source` and `spec` are overridden instead.
         self._engine = engine
         self.path = path
         self.id = path.rpartition("/")[2]
@@ -42,9 +44,9 @@ class Collection(Query[T]):
         return self
 
     @property
-    def conditions(self) -> tuple[Condition[T], ...]:
-        """None: a collection is the query without conditions."""
-        return ()
+    def spec(self) -> Spec:
+        """Nothing: a collection is the query for all its documents."""
+        return EVERYTHING
 
     @property
     def parent(self) -> Document[Any] | None:
@@ -115,8 +117,15 @@ class Collection(Query[T]):
         """Delete all documents and everything under them; an empty collection is fine."""
         self._engine.delete(self.path, broadcast, persist)
 
+    @property
+    def _scope(self) -> str:
+        return self.path
+
     def _adapter(self) -> Adapter:
         return self._own_adapter or self._engine.adapter(self.path)
+
+    def _snapshot(self, key: str, entry: Entry) -> Snapshot[T]:
+        return snapshot_of(Document(self, key), entry, self._adapter())
 
     def __contains__(self, item: object) -> bool:
         """Tell whether a document is there, by id, document or snapshot."""
@@ -167,14 +176,17 @@ def make_collection(
     check_option("persist", persist, (bool,))
     check_option("depends_on", depends_on, (), callable_too=True)
     if isinstance(indexes, str):
-        raise TypeError("indexes= is a list of field names, not a str; write ['age']")
+        raise TypeError(f"indexes= is a list of field names, not a str; write [{indexes!r}]")
+    check_option("indexes", indexes, (Iterable,))
+    if isinstance(indexes, Iterable):
+        indexes = tuple(dict.fromkeys(path_of(one) for one in indexes))
     options = {
         "adapter": adapter,
         "partition": partition,
         "encrypted": encrypted,
         "persist": persist,
         "depends_on": depends_on,
-        "indexes": tuple(indexes) if isinstance(indexes, Iterable) else indexes,
+        "indexes": indexes,
     }
     if any(value is not UNSET for value in options.values()):
         engine.configure(path, options)

@@ -14,8 +14,10 @@ from grebe.core.tree import Tree
 from grebe.documents.models import Adapter
 
 if TYPE_CHECKING:
+    from grebe.documents.aggregates import Aggregate
     from grebe.documents.collection import Collection
     from grebe.documents.document import Document
+    from grebe.documents.planning import Explanation
     from grebe.documents.query import Query
     from grebe.documents.snapshot import Snapshot
     from grebe.reactive.observer import Observer
@@ -44,8 +46,14 @@ class Engine(Protocol):
     def configure(self, collection: str, options: dict[str, Any]) -> None:
         """Remember the options that are given for a collection."""
 
-    def get_all(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
+    def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """Return the documents of a query, now."""
+
+    def count(self, query: Query[Any]) -> int:
+        """Return how many they are."""
+
+    def explain(self, query: Query[Any]) -> Explanation:
+        """Answer a query and tell how."""
 
     def put(
         self, doc: Document[Any], data: Any, existence: Existence, broadcast: bool, persist: bool
@@ -92,7 +100,12 @@ class Engine(Protocol):
     def observe_query(self, query: Query[Any]) -> Observer[Any, Any]:
         """Return a live value of a query."""
 
-    def stream(self, source: Document[Any] | Query[Any], buffer: int | str) -> ValueStream[Any]:
+    def observe_aggregate(self, aggregate: Aggregate[Any]) -> Observer[Any, Any]:
+        """Return a live value of an aggregate."""
+
+    def stream(
+        self, source: Document[Any] | Query[Any] | Aggregate[Any], buffer: int | str
+    ) -> ValueStream[Any]:
         """Return an asynchronous iterator of values."""
 
     def stream_changes(self, source: Document[Any] | Query[Any]) -> ChangeStream[Any]:

@@ -42,15 +42,38 @@ class Results(Sequence[Snapshot[T]]):
     def __getitem__(self, index: int | slice) -> Snapshot[T] | list[Snapshot[T]]:
         """Return a snapshot by position, or a list of them for a slice."""
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._length))]
+            start, stop, step = index.indices(self._length)
+            if step == 1:
+                return self._part(start, stop)
+            return [self[i] for i in range(start, stop, step)]
         position = index + self._length if index < 0 else index
         if not 0 <= position < self._length:
             raise IndexError(f"index {index} out of range: there are {self._length} documents")
+        if position < len(self._chunks[0]):
+            return self._chunks[0][position]
+        if position == self._length - 1:
+            return self._chunks[-1][-1]
+        chunk, place = self._find(position)
+        return self._chunks[chunk][place]
+
+    def _find(self, position: int) -> tuple[int, int]:
         if self._ends is None:
-            self._ends = list(accumulate(len(chunk) for chunk in self._chunks))
+            self._ends = list(accumulate(map(len, self._chunks)))
         chunk = bisect_right(self._ends, position)
-        start = self._ends[chunk - 1] if chunk else 0
-        return self._chunks[chunk][position - start]
+        return chunk, position - (self._ends[chunk - 1] if chunk else 0)
+
+    def _part(self, start: int, stop: int) -> list[Snapshot[T]]:
+        """Return the snapshots from one position up to another. O(their number)."""
+        if start >= stop:
+            return []
+        if stop <= len(self._chunks[0]):
+            return list(self._chunks[0][start:stop])
+        chunk, place = self._find(start)
+        found = list(self._chunks[chunk][place : place + stop - start])
+        while len(found) < stop - start:
+            chunk += 1
+            found += self._chunks[chunk][: stop - start - len(found)]
+        return found
 
     def __eq__(self, other: object) -> bool:
         """Compare with another result, a list or a tuple."""

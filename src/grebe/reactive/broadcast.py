@@ -13,71 +13,96 @@ from __future__ import annotations
 import threading
 from asyncio import AbstractEventLoop, events
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from grebe.core import path as paths
 from grebe.core.entry import Entry
-from grebe.core.tree import Tree
+from grebe.core.tree import Tree, group_scope
+from grebe.documents.aggregates import Aggregate
 from grebe.documents.document import Document
+from grebe.documents.models import Adapter
 from grebe.documents.query import Query, key_of
+from grebe.documents.snapshot import Snapshot
+from grebe.reactive.change import FLAG_BITS, LOUD, TOUCHED
 from grebe.reactive.dependencies import Dependencies
-from grebe.reactive.live import (
-    FLAG_BITS,
-    LOUD,
-    TOUCHED,
-    Delivery,
-    LiveDocument,
-    LiveQuery,
-    Marks,
-)
+from grebe.reactive.live import Delivery, LiveDocument, LiveResult, Marks
+from grebe.reactive.live_aggregate import LiveAggregate, key_of_aggregate
+from grebe.reactive.live_query import LiveQuery
 from grebe.reactive.observer import Observer
+from grebe.reactive.watchers import Watchers
 
 Scheduler = Callable[[Callable[[], None]], object]
 """Arranges for a function to run soon on the thread of a GUI toolkit."""
 
-_NO_DOCUMENTS: dict[str, Entry] = {}
+
+class Finder(Protocol):
+    """Who answers queries."""
+
+    def matching(self, query: Query[Any]) -> list[Snapshot[Any]]:
+        """Return all documents that meet a query's conditions, as inserted, limit or not."""
+
+    def adapter(self, collection: str) -> Adapter:
+        """Return the adapter remembered for a collection."""
 
 
 class Broadcast:
     """All observers of a store, what they have not been told yet, and when they are."""
 
     def __init__(
-        self, tree: Tree[Entry], lock: threading.RLock, scheduler: Scheduler | None
+        self,
+        tree: Tree[Entry],
+        lock: threading.RLock,
+        finder: Finder,
+        scheduler: Scheduler | None,
     ) -> None:
-        self._tree = tree
         self._lock = lock
         self._scheduler = scheduler
+        self.documents = tree.documents
+        self.matching = finder.matching
+        self.adapter = finder.adapter
         self.dependencies = Dependencies()
         self.watched = False
         """Whether anybody observes anything; if not, writes need not be marked."""
-        self._documents: dict[str, dict[str, list[LiveDocument]]] = {}
-        self._queries: dict[str, dict[Hashable, LiveQuery]] = {}
+        self._watchers = Watchers()
         self._marks: dict[str, Marks] = {}
-        self._sequence = 0
+        """By scope. A write of a collection in a watched group is marked in both scopes."""
+        self.sequence = 0
+        """Number of the last mark."""
         self._deliveries: deque[Delivery] = deque()
         self._requested: object = None
+        self._turn = threading.Lock()
+        """Held by the thread that delivers."""
         self._thread: int | None = None
         self._again = False
         self._now = False
         self.open_batches = 0
         """While there are any, only an explicit broadcast tells what was written so far."""
-        self._idle = threading.Condition(threading.Lock())
 
     # --- marks; the store's lock is held
 
     def mark(self, collection: str, document_id: str, flags: int) -> None:
         """Note that a document was written, touched, loaded or deleted."""
-        marks = self._marks.get(collection)
+        self.sequence += 1
+        self._mark(collection, document_id, flags)
+        if self._watchers.groups:
+            scope = group_scope(collection.rpartition("/")[2])
+            if scope in self._watchers.groups:
+                self._mark(scope, f"{collection}/{document_id}", flags)
+
+    def _mark(self, scope: str, key: str, flags: int) -> None:
+        marks = self._marks.get(scope)
         if marks is None:
-            marks = self._marks[collection] = {}
-        self._sequence = sequence = self._sequence + 1
-        before = marks.pop(document_id, 0)
-        marks[document_id] = sequence << FLAG_BITS | flags | before & (1 << FLAG_BITS) - 1
+            marks = self._marks[scope] = {}
+        before = marks.pop(key, 0)
+        marks[key] = self.sequence << FLAG_BITS | flags | before & (1 << FLAG_BITS) - 1
 
     def pending(self) -> dict[str, list[str]]:
         """Return the ids that wait for the broadcast, by collection, for inspection."""
-        return {collection: list(marks) for collection, marks in self._marks.items()}
+        return {scope: list(marks) for scope, marks in self._collections()}
+
+    def _collections(self) -> list[tuple[str, Marks]]:
+        return [(scope, marks) for scope, marks in self._marks.items() if scope[0] != "/"]
 
     # --- observers
 
@@ -85,77 +110,69 @@ class Broadcast:
         """Return a new observer of a document."""
         with self._lock:
             live = LiveDocument(self, doc)
-            ids = self._documents.setdefault(doc.parent.path, {})
-            ids.setdefault(doc.id, []).append(live)
+            self._watchers.add_document(live)
             self.watched = True
             return live.observer
 
     def observe_query(self, query: Query[Any]) -> Observer[Any, Any]:
-        """Return a new observer of a query. O(collection), unless an equal one is observed."""
-        with self._lock:
-            queries = self._queries.setdefault(query.source.path, {})
-            key = key_of(query)
-            live = queries.get(key)
-            if live is None:
-                try:
-                    live = LiveQuery(self, query)
-                except BaseException:
-                    if not queries:
-                        del self._queries[query.source.path]
-                    raise
-                live.seen = self._sequence
-                queries[key] = live
-            self.watched = True
-            return live.attach()
+        """Return a new observer of a query.
 
-    def drop(self, live: LiveDocument | LiveQuery) -> None:
+        O(documents that an index leaves, or all), unless an equal one is observed.
+        """
+        return self._observe(query, key_of(query), lambda: LiveQuery(self, query))
+
+    def observe_aggregate(self, aggregate: Aggregate[Any]) -> Observer[Any, Any]:
+        """Return a new observer of an aggregate; costs what that of its query costs."""
+        key = key_of_aggregate(aggregate)
+        return self._observe(aggregate.query, key, lambda: LiveAggregate(self, aggregate))
+
+    def _observe(
+        self, query: Query[Any], key: Any, make: Callable[[], LiveQuery | LiveAggregate]
+    ) -> Observer[Any, Any]:
+        scope = query.source._scope
+
+        def make_now() -> LiveResult:
+            live = make()
+            live.seen = self.sequence
+            return live
+
+        with self._lock:
+            adapter = None if scope.startswith("/") else self.adapter(scope)
+            live = self._watchers.result(scope, key, make_now, adapter)
+            self.watched = True
+            observer: Observer[Any, Any] = live.attach()
+            return observer
+
+    def drop(self, live: LiveDocument | LiveResult) -> None:
         """Forget a live value that nobody observes any more."""
         with self._lock:
             if isinstance(live, LiveDocument):
-                _discard_document(self._documents, live)
+                self._watchers.remove_document(live)
             else:
-                queries = self._queries.get(live.query.source.path, {})
-                if queries.get(live.key) is live:
-                    del queries[live.key]
-                    if not queries:
-                        del self._queries[live.query.source.path]
-            if not self._documents and not self._queries:
+                self._watchers.remove_result(live)
+            if not self._watchers:
                 self.watched = False
                 self._marks.clear()
 
     def observers(self) -> list[Observer[Any, Any]]:
         """Return all open observers."""
         with self._lock:
-            found = [
-                live.observer
-                for ids in self._documents.values()
-                for all_of_one in ids.values()
-                for live in all_of_one
-            ]
-            for queries in self._queries.values():
-                for live_query in queries.values():
-                    found += live_query.observers
-            return found
-
-    def documents(self, collection: str) -> dict[str, Entry]:
-        """Return the documents of a collection, by id."""
-        node = self._tree.collections.get(collection)
-        return _NO_DOCUMENTS if node is None else node.documents
+            return self._watchers.observers()
 
     def guard(self) -> threading.RLock:
         """Return the store's lock."""
         return self._lock
 
-    def catch_up(self, live: LiveQuery) -> None:
-        """Apply to a live query the marks that it has not seen. O(those marks)."""
-        marks = self._marks.get(live.query.source.path)
-        if marks and live.seen < self._sequence:
+    def catch_up(self, live: Any) -> None:
+        """Apply to a live result the marks that it has not seen. O(those marks)."""
+        marks = self._marks.get(live.scope)
+        if marks and live.seen < self.sequence:
             unseen = []
-            for document_id in reversed(marks):
-                if marks[document_id] >> FLAG_BITS <= live.seen:
+            for key in reversed(marks):
+                if marks[key] >> FLAG_BITS <= live.seen:
                     break
-                unseen.append(document_id)
-            live.seen = self._sequence
+                unseen.append(key)
+            live.seen = self.sequence
             live.apply(reversed(unseen))
 
     # --- delivery; the store's lock is not held
@@ -196,26 +213,25 @@ class Broadcast:
         but `now`, when the caller also waits for the other thread.
         """
         me = threading.get_ident()
-        with self._idle:
-            self._now |= now
-            while self._thread is not None:
-                if not now or self._thread == me:
-                    self._again = True
-                    return
-                self._idle.wait()
-            self._thread = me
+        if now:
+            self._now = True
+        self._again = True  # whoever has the turn sees it when he gives it back
+        if not self._turn.acquire(blocking=now and self._thread != me):
+            return
         try:
-            while self._collect():
-                while self._deliveries:
-                    observer, changes = self._deliveries.popleft()
+            self._thread = me
+            self._again = False
+            deliveries = self._deliveries
+            while (self._marks or deliveries) and self._collect():
+                while deliveries:
+                    observer, changes = deliveries.popleft()
                     observer.deliver(changes)
         finally:
             # What is left after a KeyboardInterrupt goes with the next broadcast.
-            with self._idle:
-                self._thread = None
-                again, self._again = self._again, False
-                self._idle.notify_all()
-        if again and self._marks:
+            self._thread = None
+            self._turn.release()
+        if self._again:
+            self._again = False
             self.request()
 
     def finish(self) -> None:
@@ -231,52 +247,45 @@ class Broadcast:
                 return bool(self._deliveries)
             if self.dependencies and self._marks:
                 self._mark_dependents()
-            for collection, marks in self._marks.items():
-                for live in list(self._queries.get(collection, {}).values()):
-                    self.catch_up(live)
-                    self._deliveries.extend(live.deliveries(marks))
-                observed = self._documents.get(collection)
-                if observed:
-                    fewer = marks if len(marks) < len(observed) else observed
-                    for document_id in [i for i in fewer if i in marks and i in observed]:
-                        for one in list(observed[document_id]):
-                            self._deliveries.extend(one.deliveries(marks[document_id]))
+            deliver = self._deliveries.append
+            for scope, marks in self._marks.items():
+                results = self._watchers.results.get(scope)
+                if results is not None:
+                    for live in results.asked:
+                        live.collect(marks, deliver)
+                    if results.routes:
+                        for live, keys in results.concerned(marks, self.documents(scope)):
+                            live.collect({key: marks[key] for key in keys}, deliver)
+                for live_document in self._watchers.of_documents(scope, marks):
+                    live_document.collect(marks[live_document.doc.id], deliver)
             self._marks = {}
             return bool(self._deliveries)
 
     def _mark_dependents(self) -> None:
         loud = [
             f"{collection}/{document_id}"
-            for collection, marks in self._marks.items()
+            for collection, marks in self._collections()
             for document_id, mark in marks.items()
             if mark & LOUD
         ]
         for path in list(self.dependencies.affected(loud)):
             collection, document_id = paths.split(path)
             if document_id in self.documents(collection):
-                marks = self._marks.get(collection, {})
-                if document_id in marks:  # written too: it keeps its place among the changes
-                    marks[document_id] |= LOUD | TOUCHED
+                if document_id in self._marks.get(collection, {}):
+                    self._mark_again(collection, document_id)
                 else:
                     self.mark(collection, document_id, LOUD | TOUCHED)
+
+    def _mark_again(self, collection: str, document_id: str) -> None:
+        """Have a written document announced in any case; it keeps its place among the changes."""
+        self._marks[collection][document_id] |= LOUD | TOUCHED
+        in_group = self._marks.get(group_scope(collection.rpartition("/")[2]), {})
+        path = f"{collection}/{document_id}"
+        if path in in_group:
+            in_group[path] |= LOUD | TOUCHED
 
     def check(self) -> None:
         """Raise AssertionError if a kept result differs from one made anew."""
         with self._lock:
             self.dependencies.check()
-            for queries in self._queries.values():
-                for live in queries.values():
-                    live.check()
-
-
-def _discard_document(
-    documents: dict[str, dict[str, list[LiveDocument]]], live: LiveDocument
-) -> None:
-    collection, document_id = live.doc.parent.path, live.doc.id
-    alike = documents.get(collection, {}).get(document_id, [])
-    if live in alike:
-        alike.remove(live)
-        if not alike:
-            del documents[collection][document_id]
-            if not documents[collection]:
-                del documents[collection]
+            self._watchers.check()

@@ -10,6 +10,14 @@ from grebe.documents.snapshot import Snapshot
 
 T = TypeVar("T")
 
+LOUD = 1
+"""Mark: at least one write since the last broadcast wants to be announced."""
+TOUCHED = 2
+"""Mark: announce the document even if it did not change."""
+HYDRATED = 4
+"""Mark: loading brought it."""
+FLAG_BITS = 3
+
 
 class Event(enum.Enum):
     """What happened to a document, from the point of view of one observer."""
@@ -24,12 +32,19 @@ class Event(enum.Enum):
 class Change(Generic[T]):
     """The difference of one document between what an observer was last told and now. Immutable."""
 
-    __slots__ = ("_after", "_before", "_event")
+    __slots__ = ("_after", "_before", "_event", "_positions")
 
-    def __init__(self, event: Event, before: Snapshot[T] | None, after: Snapshot[T] | None) -> None:
+    def __init__(
+        self,
+        event: Event,
+        before: Snapshot[T] | None,
+        after: Snapshot[T] | None,
+        positions: tuple[int | None, int | None] = (None, None),
+    ) -> None:
         self._event = event
         self._before = before
         self._after = after
+        self._positions = positions
 
     @property
     def event(self) -> Event:
@@ -63,6 +78,20 @@ class Change(Generic[T]):
         """The data that was last delivered, or None if there was none."""
         return None if self._before is None else self._before.data
 
+    @property
+    def prev_index(self) -> int | None:
+        """Position in a query's result from which the document is taken, or None.
+
+        Positions are those of a list to which the changes before this one were applied: delete at
+        `prev_index`, then insert at `index`, change by change.
+        """
+        return self._positions[0]
+
+    @property
+    def index(self) -> int | None:
+        """Position in a query's result at which the document is put, or None; see `prev_index`."""
+        return self._positions[1]
+
     def __eq__(self, other: object) -> bool:
         """Compare event, document, data and previous data."""
         if not isinstance(other, Change):
@@ -80,24 +109,25 @@ class Change(Generic[T]):
 
 
 def difference(
-    before: Snapshot[T] | None,
-    after: Snapshot[T] | None,
-    *,
-    moved: bool = False,
-    touched: bool = False,
-    hydrated: bool = False,
+    before: Snapshot[T] | None, after: Snapshot[T] | None, *, changed: bool, flags: int
 ) -> Change[T] | None:
-    """Return the change between two states of a document, or None if there is nothing to tell.
+    """Return the change between two states of a document, or None if there is nothing to tell."""
+    event = event_of(before is not None, after is not None, changed, flags)
+    return None if event is None else Change(event, before, after)
 
-    `moved`: its place in an ordered result changed. `touched`: it is announced even if nothing
-    changed. `hydrated`: loading, not a write, brought it.
+
+def event_of(was: bool, is_there: bool, changed: bool, flags: int) -> Event | None:
+    """Return what is told of a document that was, or was not, there before and is now; or None.
+
+    `changed`: its data or its place in an ordered result did. `flags` are those of its mark: with
+    TOUCHED it is announced even if nothing changed, with HYDRATED loading brought it.
     """
-    if before is None:
-        if after is None:
+    if not was:
+        if not is_there:
             return None
-        return Change(Event.HYDRATED if hydrated else Event.ADDED, before, after)
-    if after is None:
-        return Change(Event.REMOVED, before, None)
-    if moved or (after is not before and after != before):
-        return Change(Event.MODIFIED, before, after)
-    return Change(Event.TOUCHED, before, after) if touched else None
+        return Event.HYDRATED if flags & HYDRATED else Event.ADDED
+    if not is_there:
+        return Event.REMOVED
+    if changed:
+        return Event.MODIFIED
+    return Event.TOUCHED if flags & TOUCHED else None

@@ -1,55 +1,86 @@
-"""Live values kept by difference: of one document, and of a query.
+"""What all live values share: marks, and what they ask of the broadcast; live documents.
 
 A write is recorded once, as a mark on its document (broadcast.py). A live value catches up with
 the marks of its documents when somebody asks for it or when they are broadcast; either way a
-document is looked at once. What observers were last told is the value itself, save for the
-documents in `_before`: those changed since, or were changed silently (broadcast=False).
+document is looked at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
-from grebe.core.entry import Entry
-from grebe.documents.collection import Collection
+from grebe.core.entry import Entry, holds_same
 from grebe.documents.document import Document
-from grebe.documents.query import Query, key_of
+from grebe.documents.models import Adapter
+from grebe.documents.query import Query
 from grebe.documents.snapshot import Snapshot, snapshot_of
-from grebe.reactive.change import Change, difference
-from grebe.reactive.observer import Observer, log
-from grebe.reactive.ordered import OrderedRows
-
-LOUD = 1
-"""Mark: at least one write since the last broadcast wants to be announced."""
-TOUCHED = 2
-"""Mark: announce the document even if it did not change."""
-HYDRATED = 4
-"""Mark: loading brought it."""
+from grebe.reactive.change import LOUD, Change, difference
+from grebe.reactive.observer import Observer
+from grebe.reactive.routes import Route
 
 Marks = dict[str, int]
-"""What happened since the last broadcast to the documents of a collection, by id, the latest
-last: the number of the write, shifted left, over the flags above."""
-FLAG_BITS = 3
-Delivery = tuple[Observer[Any, Any], list[Change[Any]]]
-Member = tuple[Any, Snapshot[Any]]
-"""Key and snapshot of a document in a result."""
+"""What happened since the last broadcast to the documents of a scope, by key, the latest last: the
+number of the write, shifted left, over the flags above. The scope is that of a query's source: a
+collection, whose documents' keys are their ids, or a group of collections, with paths as keys."""
+
+
+Delivery = tuple[Observer[Any, Any], list[Change[Any]] | None]
+"""Whom to tell, and the changes; None: only values are listened to."""
+Deliver = Callable[[Delivery], object]
+"""Notes a delivery, to be made when the lock is released."""
 
 
 class LiveEngine(Protocol):
     """What live values ask of the broadcast that they belong to."""
 
-    def documents(self, collection: str) -> dict[str, Entry]:
-        """Return the documents of a collection, by id."""
+    sequence: int
+    """Number of the last mark."""
 
-    def catch_up(self, live: LiveQuery) -> None:
-        """Apply to a live query the marks that it has not seen."""
+    def documents(self, scope: str) -> Mapping[str, Entry]:
+        """Return the documents of a scope, by key."""
+
+    def matching(self, query: Query[Any]) -> list[Snapshot[Any]]:
+        """Return all documents that meet a query's conditions, as inserted, limit or not."""
+
+    def adapter(self, collection: str) -> Adapter:
+        """Return the adapter remembered for a collection."""
+
+    def catch_up(self, live: Any) -> None:
+        """Apply to a live result the marks that it has not seen."""
 
     def guard(self) -> Any:
         """Return the store's lock."""
 
     def drop(self, live: Any) -> None:
         """Forget a live value without observers."""
+
+
+class LiveResult:
+    """What live queries and live aggregates share: they serve all observers of equal ones."""
+
+    __slots__ = ("_engine", "key", "name", "observers", "query", "route", "scope", "seen")
+
+    def __init__(self, engine: LiveEngine, query: Query[Any], key: Hashable, name: str) -> None:
+        self._engine = engine
+        self.query = query
+        self.scope = query.source._scope
+        self.key = key
+        """What it is found by; kept, because another model may be given to the collection."""
+        self.name = name
+        self.observers: list[Observer[Any, Any]] = []
+        self.seen = 0
+        """Number of the last mark that was applied; see Broadcast.catch_up."""
+        self.route: Route | None = None
+        """Where the broadcast finds it by the value of a field, and is told what it holds."""
+
+    def detach(self, observer: Observer[Any, Any]) -> None:
+        """See Source."""
+        with self._engine.guard():
+            if observer in self.observers:
+                self.observers.remove(observer)
+            if not self.observers:
+                self._engine.drop(self)
 
 
 class LiveDocument:
@@ -61,183 +92,35 @@ class LiveDocument:
         self._engine = engine
         self.doc = doc
         self.name = f"document {doc.path!r}"
-        self._told = self.value()
+        self._told = self._now()
         self.observer: Observer[Any, Any] = Observer(self)
 
     def value(self) -> Snapshot[Any] | None:
         """Return the document now."""
+        now = self._now()
+        return None if now is None else now[0]
+
+    def _now(self) -> tuple[Snapshot[Any], Entry] | None:
         entry = self._engine.documents(self.doc.parent.path).get(self.doc.id)
         if entry is None:
             return None
-        return snapshot_of(self.doc, entry, self.doc.parent._adapter())
+        return snapshot_of(self.doc, entry, self.doc.parent._adapter()), entry
 
-    def deliveries(self, marks: int) -> Iterator[Delivery]:
-        """Return what the observer is to be told."""
-        if not marks & LOUD:
+    def collect(self, mark: int, deliver: Deliver) -> None:
+        """Have the observer told of what a mark stands for."""
+        if not mark & LOUD:
             return
-        now = self.value()
-        change = difference(
-            self._told, now, touched=bool(marks & TOUCHED), hydrated=bool(marks & HYDRATED)
-        )
+        was, now = self._told, self._now()
         self._told = now
+        change = difference(
+            None if was is None else was[0],
+            None if now is None else now[0],
+            changed=was is not None and now is not None and not holds_same(was[1], now[1]),
+            flags=mark,
+        )
         if change is not None:
-            yield self.observer, [change]
+            deliver((self.observer, [change]))
 
     def detach(self, observer: Observer[Any, Any]) -> None:
         """See Source."""
         self._engine.drop(self)
-
-
-class LiveQuery:
-    """The live value of a query, shared by the observers of equal queries.
-
-    `_members` has the key and snapshot of each document in the result. Keys are the documents'
-    insertion order.
-    """
-
-    __slots__ = (
-        "_before",
-        "_engine",
-        "_members",
-        "_rows",
-        "key",
-        "name",
-        "observers",
-        "query",
-        "seen",
-    )
-
-    def __init__(self, engine: LiveEngine, query: Query[Any]) -> None:
-        self._engine = engine
-        self.query = query
-        self.key = key_of(query)
-        """What it is found by; kept, because another model may be given to the collection."""
-        self.name = repr(query).strip("<>")
-        self.observers: list[Observer[Any, Any]] = []
-        self.seen = 0
-        """Number of the last mark that was applied; see Broadcast.catch_up."""
-        self._before: dict[str, Member | None] = {}
-        self._members: dict[str, Member] = {}
-        source = query.source
-        for document_id, entry in engine.documents(source.path).items():
-            snapshot = self._match(source, document_id, entry)
-            if snapshot is not None:
-                self._members[document_id] = (entry.order, snapshot)
-        ordered = sorted(self._members.values(), key=lambda member: member[0])
-        self._rows: OrderedRows[Snapshot[Any]] = OrderedRows(
-            [key for key, _ in ordered], [snapshot for _, snapshot in ordered]
-        )
-
-    def value(self) -> Sequence[Snapshot[Any]]:
-        """Return the result now."""
-        with self._engine.guard():
-            self._engine.catch_up(self)
-            return self._rows.view()
-
-    def attach(self) -> Observer[Any, Any]:
-        """Return a new observer, who was told what is there now. The lock is held."""
-        observer: Observer[Any, Any] = Observer(self)
-        self._engine.catch_up(self)
-        # The others still have to hear of these documents; this one knows their present state.
-        told = {document_id: self._members.get(document_id) for document_id in self._before}
-        observer.told = told or None
-        self.observers.append(observer)
-        return observer
-
-    def detach(self, observer: Observer[Any, Any]) -> None:
-        """See Source."""
-        with self._engine.guard():
-            if observer in self.observers:
-                self.observers.remove(observer)
-            if not self.observers:
-                self._engine.drop(self)
-
-    def apply(self, ids: Iterable[str]) -> None:
-        """Look at documents again and put them in their place. O(ids)."""
-        source = self.query.source
-        documents = self._engine.documents(source.path)
-        for document_id in ids:
-            member = self._members.get(document_id)
-            entry = documents.get(document_id)
-            snapshot = self._match_or_log(source, document_id, entry)
-            self._before.setdefault(document_id, member)
-            if member is None:
-                if entry is not None and snapshot is not None:
-                    self._enter(document_id, entry.order, snapshot)
-            elif entry is None or snapshot is None:
-                del self._members[document_id]
-                self._rows.remove(member[0])
-            elif entry.order != member[0]:
-                self._rows.remove(member[0])
-                self._enter(document_id, entry.order, snapshot)
-            elif snapshot is not member[1]:
-                self._members[document_id] = (entry.order, snapshot)
-                self._rows.replace(entry.order, snapshot)
-
-    def deliveries(self, marks: Marks) -> Iterator[Delivery]:
-        """Return what the observers are to be told of the marked documents. O(marks)."""
-        alike = [observer for observer in self.observers if observer.told is None]
-        apart = [observer for observer in self.observers if observer.told is not None]
-        loud = {key: mark for key, mark in marks.items() if mark & LOUD}
-        for observer in apart:
-            changes = self._changes(loud, {**self._before, **observer.told})
-            kept = {key: told for key, told in observer.told.items() if key not in loud}
-            observer.told = kept or None
-            if changes:
-                yield observer, changes
-        changes = self._changes(loud, self._before) if alike else []
-        for document_id in loud:
-            self._before.pop(document_id, None)
-        if changes:
-            for observer in alike:
-                yield observer, changes
-
-    def _changes(self, loud: Marks, before: dict[str, Member | None]) -> list[Change[Any]]:
-        found = []
-        for document_id, mark in loud.items():
-            if document_id not in before:  # marked before anybody observed this query
-                continue
-            was, now = before[document_id], self._members.get(document_id)
-            change = difference(
-                None if was is None else was[1],
-                None if now is None else now[1],
-                moved=was is not None and now is not None and was[0] != now[0],
-                touched=bool(mark & TOUCHED),
-                hydrated=bool(mark & HYDRATED),
-            )
-            if change is not None:
-                found.append(change)
-        return found
-
-    def _enter(self, document_id: str, key: Any, snapshot: Snapshot[Any]) -> None:
-        self._members[document_id] = (key, snapshot)
-        self._rows.add(key, snapshot)
-
-    def _match_or_log(
-        self, source: Collection[Any], document_id: str, entry: Entry | None
-    ) -> Snapshot[Any] | None:
-        """Do as `_match`, save that a failing condition must not stop the others' broadcast."""
-        if entry is None:
-            return None
-        try:
-            return self._match(source, document_id, entry)
-        except Exception:
-            path = f"{source.path}/{document_id}"
-            log.exception("a condition of %s failed on %s, which is left out", self.name, path)
-            return None
-
-    def _match(
-        self, source: Collection[Any], document_id: str, entry: Entry
-    ) -> Snapshot[Any] | None:
-        """Return the snapshot of a document if it is in the result."""
-        adapter = source._adapter()
-        view: Snapshot[Any] | None = entry.view
-        if view is None or view._adapter is not adapter:
-            view = snapshot_of(Document(source, document_id), entry, adapter)
-        return view if self.query.matches(view) else None
-
-    def check(self) -> None:
-        """Raise AssertionError if the kept result differs from one made anew."""
-        self._rows.check()
-        fresh = LiveQuery(self._engine, self.query)
-        assert list(self.value()) == list(fresh._rows.view()), f"{self.name} is out of date"

@@ -76,12 +76,14 @@ class Observer(Generic[V, T]):
         "_ends",
         "_for_changes",
         "_for_values",
+        "_has_changes",
         "_source",
         "told",
     )
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, has_changes: bool = True) -> None:
         self._source = source
+        self._has_changes = has_changes
         self._for_values: list[Subscription] = []
         self._for_changes: list[Subscription] = []
         self._ends: list[Callable[[], None]] = []
@@ -104,8 +106,17 @@ class Observer(Generic[V, T]):
         return Subscription(self._for_values, fn)
 
     def subscribe_changes(self, fn: Callable[[list[Change[T]]], object]) -> Subscription:
-        """Have `fn` called with each list of changes."""
+        """Have `fn` called with each list of changes.
+
+        Raises:
+            TypeError: an aggregate is observed, which is a value and no list of documents.
+        """
         self._check_open()
+        if not self._has_changes:
+            raise TypeError(
+                f"the {self._source.name} has no list of changes; use subscribe(), "
+                "or observe the query itself"
+            )
         return Subscription(self._for_changes, fn)
 
     def close(self) -> None:
@@ -119,6 +130,16 @@ class Observer(Generic[V, T]):
                 end()
 
     @property
+    def wants_changes(self) -> bool:
+        """Whether somebody subscribed to changes."""
+        return bool(self._for_changes)
+
+    @property
+    def wants_values(self) -> bool:
+        """Whether somebody subscribed to values."""
+        return bool(self._for_values)
+
+    @property
     def closed(self) -> bool:
         """Whether the observer or its store was closed."""
         return self._closed
@@ -127,34 +148,40 @@ class Observer(Generic[V, T]):
         """Have `fn` called when this is closed; for streams."""
         self._ends.append(fn)
 
-    def deliver(self, changes: list[Change[T]]) -> None:
-        """Tell the subscribers. A failing one is logged and does not stop the others."""
-        for subscription in tuple(self._for_changes):
-            self._call(subscription, self._for_changes, lambda: list(changes), changes)
-        for subscription in tuple(self._for_values):
-            self._call(subscription, self._for_values, self._source.value, changes)
+    def deliver(self, changes: list[Change[T]] | None) -> None:
+        """Tell the subscribers. A failing one is logged and does not stop the others.
 
-    def _call(
-        self,
-        subscription: Subscription,
-        active: list[Subscription],
-        argument: Callable[[], Any],
-        changes: list[Change[T]],
-    ) -> None:
-        if subscription not in active:  # cancelled by one that was called before
+        `changes` are None if nobody listened to them when they came up.
+        """
+        if changes is not None:
+            for subscription in tuple(self._for_changes):
+                if subscription in self._for_changes:  # not cancelled by one called before
+                    try:
+                        subscription._fn(changes.copy())
+                    except Exception:
+                        self._log_failure(subscription, changes)
+        if self._for_values:
+            for subscription in tuple(self._for_values):
+                if subscription in self._for_values:
+                    try:
+                        subscription._fn(self._source.value())
+                    except Exception:
+                        self._log_failure(subscription, changes)
+
+    def _log_failure(self, subscription: Subscription, changes: list[Change[T]] | None) -> None:
+        name = self._source.name
+        if changes is None:
+            log.exception("subscriber %s of %s failed", _name(subscription._fn), name)
             return
-        try:
-            subscription._fn(argument())
-        except Exception:
-            paths = ", ".join(change.path for change in changes[:3])
-            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-            log.exception(
-                "subscriber %s of %s failed on a change of %s%s",
-                _name(subscription._fn),
-                self._source.name,
-                paths,
-                more,
-            )
+        paths = ", ".join(change.path for change in changes[:3])
+        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+        log.exception(
+            "subscriber %s of %s failed on a change of %s%s",
+            _name(subscription._fn),
+            name,
+            paths,
+            more,
+        )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -1,13 +1,15 @@
-"""Rows kept in order, with immutable views that share what did not change.
+"""Rows kept in order, with their positions, and immutable views that share what did not change.
 
-Rows lie in chunks of at most CHUNK_MAX. A view holds the row lists of all chunks; a chunk whose
-list a view may hold is copied before it is changed. So a change costs a search and at most one
-chunk, and a view one pass over the chunks, whatever the number of rows.
+Rows lie in chunks of at most CHUNK_MAX, each two lists: keys, and the rows of the same places. A
+view holds the row lists of all chunks; a list that a view may hold is copied before it is changed.
+So a change costs a search and at most one chunk, and a view a copy of the list of chunks, whatever
+the number of rows.
 
 Invariants, tested by `check()`:
 1. Keys ascend, within and across chunks; `_last` holds the last key of each chunk.
 2. No chunk is empty; keys and rows of a chunk are parallel.
-3. A chunk with `epoch` below the current one may be shared with a view.
+3. The rows of a chunk whose epoch is not the present one may be shared with a view.
+4. `_sizes` has the sizes of the chunks.
 """
 
 from __future__ import annotations
@@ -16,108 +18,180 @@ from bisect import bisect_left
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
+from grebe.core.prefix_sums import PrefixSums
 from grebe.documents.results import Results
 from grebe.documents.snapshot import Snapshot
 
 Row = TypeVar("Row", bound=Snapshot[Any])
 CHUNK_MAX = 512
-
-
-class _Chunk(Generic[Row]):
-    __slots__ = ("epoch", "keys", "rows")
-
-    def __init__(self, keys: list[Any], rows: list[Row], epoch: int) -> None:
-        self.keys = keys
-        self.rows = rows
-        self.epoch = epoch
+_MERGE_MAX = CHUNK_MAX // 8
+"""A chunk of fewer rows is merged with its neighbour if there is room."""
 
 
 class OrderedRows(Generic[Row]):
     """Snapshots by unique, comparable keys, in ascending order."""
 
-    __slots__ = ("_chunks", "_epoch", "_last", "_length", "_view")
+    __slots__ = ("_epoch", "_epochs", "_keys", "_last", "_length", "_rows", "_sizes", "_view")
 
     def __init__(self, keys: list[Any] | None = None, rows: list[Row] | None = None) -> None:
         """Start empty, or with ascending keys and their rows. O(rows)."""
         keys, rows = keys or [], rows or []
         self._epoch = 0
         half = CHUNK_MAX // 2
-        self._chunks = [
-            _Chunk(keys[i : i + half], rows[i : i + half], 0) for i in range(0, len(keys), half)
-        ]
-        self._last = [chunk.keys[-1] for chunk in self._chunks]
+        self._keys = [keys[i : i + half] for i in range(0, len(keys), half)]
+        self._rows = [rows[i : i + half] for i in range(0, len(keys), half)]
+        self._last = [chunk[-1] for chunk in self._keys]
+        self._epochs = [0] * len(self._keys)
         self._length = len(keys)
+        self._sizes = PrefixSums(map(len, self._keys))
         self._view: Any = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._length
 
-    def add(self, key: Any, row: Row) -> None:
-        """Insert a row; its key must be new. O(chunk)."""
+    def add(self, key: Any, row: Row) -> int:
+        """Insert a row, whose key must be new, and return its position. O(chunk)."""
         self._view = None
-        if not self._chunks:
-            self._chunks = [_Chunk([key], [row], self._epoch)]
+        last = self._last
+        if not last:
+            self._keys, self._rows, self._epochs = [[key]], [[row]], [self._epoch]
             self._last = [key]
             self._length = 1
-            return
-        index = min(bisect_left(self._last, key), len(self._chunks) - 1)
-        chunk = self._own(index)
-        position = bisect_left(chunk.keys, key)
-        chunk.keys.insert(position, key)
-        chunk.rows.insert(position, row)
-        self._last[index] = chunk.keys[-1]
+            self._sizes = PrefixSums([1])
+            return 0
+        index = bisect_left(last, key)
+        if index == len(last):
+            index -= 1
+        keys = self._keys[index]
+        position = bisect_left(keys, key)
+        self._own(index).insert(position, row)
+        keys.insert(position, key)
+        last[index] = keys[-1]
         self._length += 1
-        if len(chunk.keys) > CHUNK_MAX:
+        if index:
+            position += self._sizes.before(index)
+        if len(keys) > CHUNK_MAX:
             self._split(index)
+        elif len(last) > 1:
+            self._sizes.add(index, 1)
+        return position
 
     def replace(self, key: Any, row: Row) -> None:
         """Put another row in the place of the one with this key. O(chunk)."""
         self._view = None
         index = bisect_left(self._last, key)
-        chunk = self._own(index)
-        chunk.rows[bisect_left(chunk.keys, key)] = row
+        self._own(index)[bisect_left(self._keys[index], key)] = row
 
-    def remove(self, key: Any) -> None:
-        """Take out the row with this key. O(chunk)."""
+    def remove(self, key: Any) -> int:
+        """Take out the row with this key, and return its position. O(chunk)."""
         self._view = None
         index = bisect_left(self._last, key)
-        chunk = self._own(index)
-        position = bisect_left(chunk.keys, key)
-        del chunk.keys[position], chunk.rows[position]
+        keys = self._keys[index]
+        position = bisect_left(keys, key)
+        del self._own(index)[position], keys[position]
         self._length -= 1
-        if chunk.keys:
-            self._last[index] = chunk.keys[-1]
+        if index:
+            position += self._sizes.before(index)
+        if not keys:
+            self._drop(index)
         else:
-            del self._chunks[index], self._last[index]
+            self._last[index] = keys[-1]
+            if len(self._last) > 1:
+                self._sizes.add(index, -1)
+                if len(keys) < _MERGE_MAX:
+                    self._merge(index)
+        return position
 
-    def view(self) -> Results[Any]:
-        """Return the rows as they are now, immutable. O(chunks), not O(rows)."""
+    def rank(self, key: Any) -> int:
+        """Return the number of rows whose key is less. O(log rows)."""
+        last = self._last
+        if len(last) < 2:  # few rows: `_sizes` may be old
+            return bisect_left(self._keys[0], key) if last else 0
+        index = bisect_left(last, key)
+        if index == len(last):
+            return self._length
+        return self._sizes.before(index) + bisect_left(self._keys[index], key)
+
+    def at(self, position: int) -> Row | None:
+        """Return the row at a position, or None behind the last. O(log chunks)."""
+        if not 0 <= position < self._length:
+            return None
+        if len(self._last) < 2:
+            return self._rows[0][position]
+        index, position = self._sizes.find(position)
+        return self._rows[index][position]
+
+    def view(self, offset: int = 0, limit: int | None = None) -> Results[Any]:
+        """Return the rows as they are now, or a part of them, immutable.
+
+        O(chunks), not O(rows); copied at C speed.
+        """
         if self._view is None:
-            self._view = Results([chunk.rows for chunk in self._chunks], self._length)
-            self._epoch += 1
+            if offset or limit is not None:
+                self._view = self._part(offset, limit)
+            else:
+                self._view = Results(self._rows.copy(), self._length)
+                self._epoch += 1
         view: Results[Any] = self._view
         return view
 
-    def _own(self, index: int) -> _Chunk[Row]:
-        chunk = self._chunks[index]
-        if chunk.epoch < self._epoch:
-            chunk.rows = chunk.rows.copy()
-            chunk.epoch = self._epoch
-        return chunk
+    def _part(self, offset: int, limit: int | None) -> Results[Any]:
+        stop = self._length if limit is None else min(self._length, offset + limit)
+        if offset >= stop:
+            return Results()
+        if len(self._last) < 2:
+            return Results([self._rows[0][offset:stop]], stop - offset)
+        first, begin = self._sizes.find(offset)
+        last, end = self._sizes.find(stop - 1)
+        if first == last:
+            return Results([self._rows[first][begin : end + 1]], stop - offset)
+        between = self._rows[first + 1 : last]
+        if between:
+            self._epoch += 1
+        parts = [self._rows[first][begin:], *between, self._rows[last][: end + 1]]
+        return Results(parts, stop - offset)
+
+    def _own(self, index: int) -> list[Row]:
+        """Return the rows of a chunk, which no view has."""
+        if self._epochs[index] != self._epoch:
+            self._rows[index] = self._rows[index].copy()
+            self._epochs[index] = self._epoch
+        return self._rows[index]
 
     def _split(self, index: int) -> None:
-        chunk = self._chunks[index]
-        half = len(chunk.keys) // 2
-        right = _Chunk(chunk.keys[half:], chunk.rows[half:], self._epoch)
-        del chunk.keys[half:], chunk.rows[half:]
-        self._chunks.insert(index + 1, right)
-        self._last[index : index + 1] = [chunk.keys[-1], right.keys[-1]]
+        keys, rows = self._keys[index], self._rows[index]
+        half = len(keys) // 2
+        self._keys[index : index + 1] = [keys[:half], keys[half:]]
+        self._rows[index : index + 1] = [rows[:half], rows[half:]]
+        self._epochs.insert(index, self._epoch)
+        self._last.insert(index, keys[half - 1])
+        self._sizes = PrefixSums(map(len, self._keys))
+
+    def _drop(self, index: int) -> None:
+        del self._keys[index], self._rows[index], self._epochs[index], self._last[index]
+        self._sizes = PrefixSums(map(len, self._keys))
+
+    def _merge(self, index: int) -> None:
+        """Give a small chunk's rows to the one before it, or take those of the one behind it."""
+        left = max(index - 1, 0)
+        if len(self._keys[left]) + len(self._keys[left + 1]) > CHUNK_MAX // 2:
+            return
+        self._keys[left] += self._keys[left + 1]
+        self._rows[left] = self._rows[left] + self._rows[left + 1]
+        self._epochs[left] = self._epoch
+        self._last[left] = self._last[left + 1]
+        self._drop(left + 1)
 
     def check(self) -> None:
         """Raise AssertionError if an invariant of this module does not hold."""
-        keys = [key for chunk in self._chunks for key in chunk.keys]
+        keys = [key for chunk in self._keys for key in chunk]
         assert all(a < b for a, b in pairwise(keys)), "keys do not ascend"
-        assert self._last == [chunk.keys[-1] for chunk in self._chunks], "wrong last keys"
-        assert all(len(chunk.keys) == len(chunk.rows) > 0 for chunk in self._chunks)
+        assert self._last == [chunk[-1] for chunk in self._keys], "wrong last keys"
+        assert list(map(len, self._keys)) == list(map(len, self._rows)), "not parallel"
+        assert len(self._keys) == len(self._epochs)
         assert self._length == len(keys), "wrong length"
+        if len(self._keys) > 1:
+            for index in range(len(self._keys)):
+                wanted = sum(len(chunk) for chunk in self._keys[:index])
+                assert self._sizes.before(index) == wanted, "wrong sizes"

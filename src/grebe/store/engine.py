@@ -13,18 +13,20 @@ from typing import Any, cast
 from grebe.core.entry import Entry
 from grebe.core.options import UNSET, CollectionOptions, Options
 from grebe.core.tree import Tree
+from grebe.documents.aggregates import Aggregate
 from grebe.documents.collection import document_at
 from grebe.documents.document import Document
 from grebe.documents.engine import Engine
 from grebe.documents.models import PLAIN, Adapter
+from grebe.documents.planning import Explanation
 from grebe.documents.query import Query
-from grebe.documents.results import Results
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.errors import EncryptionError, StoreClosedError
 from grebe.persistence.committer import Committer
 from grebe.reactive.broadcast import Broadcast, Scheduler
 from grebe.reactive.observer import Observer
 from grebe.reactive.stream import ChangeStream, ValueStream
+from grebe.store.finding import Finder
 from grebe.store.hydration import Hydration
 from grebe.store.placement import Placement
 
@@ -38,7 +40,8 @@ class State:
         self.options = Options(defaults)
         self.hydration = Hydration(self.tree)
         self.placement = Placement(self.tree, self.options, self.hydration.knows_all)
-        self.broadcasting = Broadcast(self.tree, self.lock, scheduler)
+        self.finder = Finder(self.tree, self.lock, self.adapter)
+        self.broadcasting = Broadcast(self.tree, self.lock, self.finder, scheduler)
         self.committer: Committer | None = None
         """Where writes wait for the disk; None: nothing is persisted."""
         self.read_only: str | None = None
@@ -74,7 +77,11 @@ class State:
             _refuse_encryption()
         with self.lock:
             self.check_open()
+            before = self.options.adapter(collection)
             self.options.set(collection, options)
+            fields = options.get("indexes", UNSET)
+            if fields is not UNSET or self.options.adapter(collection) is not before:
+                self.finder.set_indexes(collection, self.options.indexes(collection))
             if options.get("depends_on", UNSET) is not UNSET:
                 node = self.tree.collections.get(collection)
                 for document_id in list(node.documents) if node is not None else ():
@@ -82,23 +89,20 @@ class State:
 
     # --- reading
 
-    def get_all(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
+    def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """See Engine."""
-        source = query.source
-        with self.lock:
-            self.check_open()
-            node = self.tree.collections.get(source.path)
-            documents = list(node.documents.items()) if node is not None else []
-        adapter = source._adapter()
-        found = []
-        for document_id, entry in documents:
-            view: Snapshot[Any] | None = entry.view
-            if view is None or view._adapter is not adapter:
-                view = snapshot_of(Document(source, document_id), entry, adapter)
-            found.append(view)
-        if query.conditions:
-            found = [snapshot for snapshot in found if query.matches(snapshot)]
-        return Results([found], len(found)) if found else Results()
+        self.check_open()
+        return self.finder.find(query)
+
+    def count(self, query: Query[Any]) -> int:
+        """See Engine."""
+        self.check_open()
+        return self.finder.count(query)
+
+    def explain(self, query: Query[Any]) -> Explanation:
+        """See Engine."""
+        self.check_open()
+        return self.finder.explain(query)
 
     # --- dependencies
 
@@ -156,7 +160,14 @@ class State:
         self.check_open()
         return self.broadcasting.observe_query(query)
 
-    def stream(self, source: Document[Any] | Query[Any], buffer: int | str) -> ValueStream[Any]:
+    def observe_aggregate(self, aggregate: Aggregate[Any]) -> Observer[Any, Any]:
+        """See Engine."""
+        self.check_open()
+        return self.broadcasting.observe_aggregate(aggregate)
+
+    def stream(
+        self, source: Document[Any] | Query[Any] | Aggregate[Any], buffer: int | str
+    ) -> ValueStream[Any]:
         """See Engine."""
         return ValueStream(source.observe(), buffer)
 
@@ -169,6 +180,7 @@ class State:
         with self.lock:
             self.tree.check()
             self.broadcasting.check()
+            self.finder.check()
             for node in self.tree.collections.values():
                 orders = [entry.order for entry in node.documents.values()]
                 assert orders == sorted(set(orders)), f"{node.path}: not in insertion order"

@@ -14,7 +14,7 @@ from grebe.core.entry import Entry, home_of
 from grebe.core.operation import Batch, Clear, Delete, Move, Operation, Put, single_operations
 from grebe.core.tree import Place
 from grebe.persistence.resolver import readable_resolver
-from grebe.reactive.live import LOUD
+from grebe.reactive.change import LOUD
 from grebe.store.writing import Writer
 
 log = logging.getLogger("grebe")
@@ -73,12 +73,10 @@ def _put(writer: Writer, put: Put) -> None:
             writer.rebuild_dependencies(writer.reference(put.path))
         except Exception:
             log.exception("depends_on of %s failed; it depends on nothing new", put.path)
-    if writer.broadcasting.watched:
-        writer.broadcasting.mark(collection, document_id, LOUD)
+    writer.note(collection, (document_id,), LOUD)
 
 
 def _forget(writer: Writer, removed: Iterable[Place[Entry]]) -> None:
     for place in removed:
         writer.broadcasting.dependencies.set(place.path, frozenset())
-        if writer.broadcasting.watched:
-            writer.broadcasting.mark(place.collection, place.id, LOUD)
+        writer.note(place.collection, (place.id,), LOUD)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.operation import Batch, RecordGroup
+from grebe.documents.collection import Collection
 from grebe.documents.document import Document
 from grebe.documents.query import Query
 from grebe.errors import GrebeError
@@ -31,7 +32,7 @@ from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver
 from grebe.reactive.broadcast import Scheduler
-from grebe.reactive.live import HYDRATED, LOUD
+from grebe.reactive.change import HYDRATED, LOUD
 from grebe.store.following import apply_followed
 from grebe.store.hydration import grouped
 from grebe.store.writing import Writer
@@ -172,9 +173,7 @@ class Lifecycle:
             merged = writer.hydration.merge(groups, watch, writer.order)
             for collection, ids, order in merged:
                 writer.order = order
-                if writer.broadcasting.watched:
-                    for document_id in ids:
-                        writer.broadcasting.mark(collection, document_id, LOUD | HYDRATED)
+                writer.note(collection, ids, LOUD | HYDRATED)
                 if writer.options.resolve(collection).depends_on is not None:
                     depending += [writer.reference(f"{collection}/{i}") for i in ids]
             writer.hydration.mark_loaded(wanted)
@@ -298,7 +297,7 @@ def paths_of(wanted: Iterable[Any]) -> list[str]:
         raise TypeError(f"give a list of paths, not a str; write [{wanted!r}]")
     found = []
     for item in wanted:
-        if isinstance(item, Query):
+        if isinstance(item, Query) and isinstance(item.source, Collection):
             found.append(item.source.path)
         elif isinstance(item, Document):
             found.append(item.path)

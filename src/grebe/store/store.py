@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from grebe.core import path as paths
 from grebe.core.options import CollectionOptions, PartitionOption, Unset
 from grebe.documents.collection import Collection, document_at, make_collection
+from grebe.documents.collection_group import CollectionGroup
 from grebe.documents.document import Document
 from grebe.documents.transaction import Transaction
 from grebe.errors import ConflictError
@@ -100,6 +101,21 @@ class Store:
         """
         self._engine.check_open()
         return make_collection(self._engine, paths.check_collection_path(path), **options)
+
+    def collection_group(self, name: str) -> CollectionGroup[Any]:
+        """Return the query for the documents of all collections of this name, wherever they are.
+
+        Raises:
+            InvalidPathError: the name is empty or holds `/`, NUL or a lone surrogate.
+
+        >>> import grebe
+        >>> store = grebe.open()
+        >>> _ = store.doc("users/1/friends/a").set({}), store.doc("users/2/friends/b").set({})
+        >>> [friend.path for friend in store.collection_group("friends")]
+        ['users/1/friends/a', 'users/2/friends/b']
+        """
+        self._engine.check_open()
+        return CollectionGroup(self._engine, name)
 
     def doc(self, path: str) -> Document[Any]:
         """Return a reference to a document; a single segment is in the collection `root`.

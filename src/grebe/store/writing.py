@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Sized
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from zlib import adler32
 
-from grebe.core import encoding
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
-from grebe.core.entry import Entry, home_of
+from grebe.core.entry import Entry, home_of, is_same
 from grebe.core.ids import random_id
 from grebe.core.operation import Clear, Delete, Put, PutMany
 from grebe.core.options import ResolvedOptions
@@ -29,7 +27,7 @@ from grebe.documents.results import LazySnapshots
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.documents.transaction import Transaction
 from grebe.errors import ConflictError, DocumentExistsError, DocumentNotFoundError, ReadOnlyError
-from grebe.reactive.live import LOUD, TOUCHED
+from grebe.reactive.change import LOUD, TOUCHED
 from grebe.store.engine import State
 
 _NOBODY: frozenset[str] = frozenset()
@@ -69,8 +67,9 @@ class Writer(State):
                 if not exists and existence is Existence.PRESENT:
                     raise DocumentNotFoundError(doc.path)
             entry = self._store(doc, value, None, broadcast, persist)
+            snapshot = snapshot_of(doc, entry, adapter)  # now, so that live queries find it made
         self.written()
-        return snapshot_of(doc, entry, adapter)
+        return snapshot
 
     def rewrite(
         self, doc: Document[Any], change: Callable[[Entry], Any], broadcast: bool, persist: bool
@@ -86,8 +85,9 @@ class Writer(State):
             if self.tree.get(doc.path) is None:
                 raise DocumentNotFoundError(doc.path)
             entry = self._store(doc, value, None, broadcast, persist)
+            snapshot = snapshot_of(doc, entry, adapter)
         self.written()
-        return snapshot_of(doc, entry, adapter)
+        return snapshot
 
     def touch(self, doc: Document[Any]) -> None:
         """See Engine."""
@@ -160,9 +160,7 @@ class Writer(State):
         if self.committer is not None and home.saved:
             self.committer.pending.put_many(PutMany(written[1:], values[1:], home.partition))
             self.committer.wrote()
-        if self.broadcasting.watched:
-            for document_id in rest:
-                self.broadcasting.mark(path, document_id, LOUD if broadcast else 0)
+        self.note(path, rest, LOUD if broadcast else 0)
         return entries
 
     def replace_all(
@@ -213,8 +211,7 @@ class Writer(State):
         with self.lock:
             self.check_writable()
             for place in self.tree.walk():
-                if self.broadcasting.watched:
-                    self.broadcasting.mark(place.collection, place.id, LOUD if broadcast else 0)
+                self.note(place.collection, (place.id,), LOUD if broadcast else 0)
             self.tree.clear()
             self.broadcasting.dependencies.clear()
             self.hydration.note(Clear())
@@ -293,6 +290,16 @@ class Writer(State):
         if not self._batches:
             self.broadcasting.request()
 
+    def note(self, collection: str, ids: Iterable[str], flags: int) -> None:
+        """Note for indexes and observers that documents were written, loaded or removed."""
+        if self.finder.indexes:
+            indexes = self.finder.indexes.get(collection)
+            if indexes is not None:
+                indexes.note(ids)
+        if self.broadcasting.watched:
+            for document_id in ids:
+                self.broadcasting.mark(collection, document_id, flags)
+
     def _compute(self, resolved: ResolvedOptions, doc: Document[Any], value: bytes) -> Computed:
         """Ask the user's functions about a value; nothing has been changed yet."""
         adapter = doc.parent._adapter()
@@ -325,7 +332,7 @@ class Writer(State):
             node is not None
             and node.settled is resolved
             and resolved.depends_on is None
-            and (old is None or not _same(old, value))
+            and (old is None or not is_same(old, value))
         ):
             partition = resolved.partition
         else:
@@ -335,7 +342,7 @@ class Writer(State):
                 # The document above may have been written since, in the same transaction.
                 partition = self.placement.inherited(resolved)
             moved = persist and self._settle(node, resolved, collection, document_id, partition)
-            if old is not None and _same(old, value):
+            if old is not None and is_same(old, value):
                 if persist and not old.home.saved:
                     old.home = home_of(partition, False, True, old.home.canonical)
                     self._give(Put(doc.path, old.value, partition))
@@ -358,8 +365,8 @@ class Writer(State):
             self._give(Put(doc.path, value, partition))
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
-        if self.broadcasting.watched:
-            self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
+        if self.broadcasting.watched or self.finder.indexes:
+            self.note(collection, (document_id,), LOUD if broadcast else 0)
         return entry
 
     def _settle(
@@ -418,27 +425,12 @@ class Writer(State):
     def _forget(self, removed: list[Place[Entry]], broadcast: bool, persist: bool) -> None:
         """Drop what waits for or depends on removed documents, and mark them for observers."""
         dependencies = self.broadcasting.dependencies
-        watched = self.broadcasting.watched
         for place in removed:
             if self.committer is not None and persist:
                 self.committer.pending.forget(place.path)
             if dependencies:
                 dependencies.set(place.path, _NOBODY)
-            if watched:
-                self.broadcasting.mark(place.collection, place.id, LOUD if broadcast else 0)
-
-
-def _same(old: Entry, value: bytes) -> bool:
-    """Tell whether a value is the JSON that is stored already."""
-    if old.value == value:
-        return True
-    # Two texts by the same encoder are of one value only if one is a permutation of the other; the
-    # low half of this checksum is the sum of the bytes.
-    if old.home.canonical and (
-        len(old.value) != len(value) or (adler32(old.value) ^ adler32(value)) & 0xFFFF
-    ):
-        return False
-    return encoding.same_json(old.value, value)
+            self.note(place.collection, (place.id,), LOUD if broadcast else 0)
 
 
 def _with_ids(items: Any) -> tuple[list[str], Sized[Any]]:

@@ -1,0 +1,340 @@
+"""Aggregates of a query: as a description, and as values that documents enter and leave.
+
+A document contributes its group and one value for each aggregation. Adding or taking away a
+contribution costs O(log n) at most, so that a live aggregate never looks at the other documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from sortedcontainers import SortedList
+
+from grebe.core.exact_sum import ExactSum
+from grebe.core.ordering import MISSING, ascending, is_number
+from grebe.core.values import ReadOnlyDict
+from grebe.documents.agg import Aggregation
+from grebe.documents.conditions import getter_of
+from grebe.documents.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from grebe.documents.query import Query
+    from grebe.reactive.observer import Observer
+    from grebe.reactive.stream import ValueStream
+
+T = TypeVar("T")
+
+
+class Aggregate(Generic[T]):
+    """Values computed over the documents of a query; made by `query.aggregate(...)`.
+
+    Immutable; equal to another of an equal query with the same aggregations and groups.
+    """
+
+    __slots__ = ("by", "parts", "query")
+
+    def __init__(
+        self, query: Query[T], parts: Mapping[str, Aggregation], by: tuple[str, ...] = ()
+    ) -> None:
+        self.query = query
+        """The query whose documents count."""
+        self.parts = dict(parts)
+        """What is computed, by name."""
+        self.by = by
+        """Fields by which the documents are grouped; none: there is one value for all."""
+
+    def get(self) -> dict[Any, Any]:
+        """Return a read-only dict of the names, or one of such dicts by group. O(documents).
+
+        The key of a group is the value of its field, or a tuple of those of several fields; None
+        stands for a missing field, a tuple for a list. As keys of a dict, 1 and True are the same.
+        """
+        totals = Totals(self)
+        contribution = contribution_of(self)
+        for number, snapshot in enumerate(self.query.get()):
+            totals.add(contribution(snapshot), number)
+        return totals.value()
+
+    def observe(self) -> Observer[dict[Any, Any], Any]:
+        """Return a live value of this aggregate; close it when done."""
+        return self.query.source._engine.observe_aggregate(self)
+
+    def stream(self, buffer: int | str = "latest") -> ValueStream[dict[Any, Any]]:
+        """Return an asynchronous iterator: the value now, then one for each change of it."""
+        return self.query.source._engine.stream(self, buffer)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare query, aggregations and groups."""
+        if not isinstance(other, Aggregate):
+            return NotImplemented
+        mine = (self.query, self.parts, self.by)
+        return mine == (other.query, other.parts, other.by)
+
+    def __hash__(self) -> int:
+        """Hash by query, aggregations and groups."""
+        return hash((self.query, tuple(self.parts.items()), self.by))
+
+    def __repr__(self) -> str:
+        """Show the query, the groups and what is computed."""
+        by = f" by {', '.join(self.by)}" if self.by else ""
+        parts = ", ".join(f"{name}={part!r}" for name, part in self.parts.items())
+        return f"<Aggregate {parts} of {self.query!r}{by}>"
+
+
+class Groups(Generic[T]):
+    """A query whose documents are grouped; made by `query.group_by(...)`."""
+
+    __slots__ = ("_by", "_query")
+
+    def __init__(self, query: Query[T], by: tuple[str, ...]) -> None:
+        self._query = query
+        self._by = by
+
+    def aggregate(self, **parts: Aggregation) -> Aggregate[T]:
+        """Return what is to be computed for each group.
+
+        Raises:
+            TypeError: nothing is to be computed, or something that no function of `agg` made.
+
+        >>> import grebe
+        >>> from grebe import agg
+        >>> sales = grebe.open().collection("sales")
+        >>> _ = sales.create_many([{"city": "Rome", "sum": 2}, {"city": "Rome", "sum": 3}])
+        >>> sales.group_by("city").aggregate(n=agg.count(), total=agg.sum("sum")).get()
+        {'Rome': {'n': 2, 'total': 5}}
+        """
+        return Aggregate(self._query, checked_parts(parts), self._by)
+
+    def __repr__(self) -> str:
+        """Show the query and the groups."""
+        return f"<Groups of {self._query!r} by {', '.join(self._by)}>"
+
+
+def checked_parts(parts: Mapping[str, Aggregation]) -> Mapping[str, Aggregation]:
+    """Return the arguments of `aggregate` if they are aggregations. Raises TypeError."""
+    if not parts:
+        raise TypeError("aggregate() needs a name and what to compute, such as n=agg.count()")
+    for name, part in parts.items():
+        if not isinstance(part, Aggregation):
+            kind = type(part).__name__
+            raise TypeError(f"{name}= takes what agg.count(), agg.sum() ... return, not {kind}")
+    return parts
+
+
+# --- contributions
+
+
+class Contribution(NamedTuple):
+    """What a document adds to an aggregate."""
+
+    group: Any
+    values: tuple[Any, ...]
+    """One for each aggregation, MISSING where there is none."""
+
+
+def contribution_of(aggregate: Aggregate[Any]) -> Callable[[Snapshot[Any]], Contribution]:
+    """Return the function that gives a document's contribution."""
+    values_of = [_value_of(part) for part in aggregate.parts.values()]
+    group_of = _group_of(aggregate.by)
+
+    def contribution(snapshot: Snapshot[Any]) -> Contribution:
+        return Contribution(group_of(snapshot), tuple([one(snapshot) for one in values_of]))
+
+    return contribution
+
+
+def _value_of(part: Aggregation) -> Callable[[Snapshot[Any]], Any]:
+    if part.fn is not None:
+        return part.fn
+    if part.path is None:
+        return _nothing
+    get = getter_of(part.path)
+    return lambda snapshot: get(snapshot.data)
+
+
+def _nothing(_: Snapshot[Any]) -> None:
+    """Return None: what is counted has no value, and all of it one group."""
+
+
+def _group_of(by: tuple[str, ...]) -> Callable[[Snapshot[Any]], Any]:
+    if not by:
+        return _nothing
+    getters = [getter_of(path) for path in by]
+    if len(getters) == 1:
+        get = getters[0]
+        return lambda snapshot: _hashable(get(snapshot.data))
+
+    def group_of(snapshot: Snapshot[Any]) -> tuple[Any, ...]:
+        return tuple([_hashable(get(snapshot.data)) for get in getters])
+
+    return group_of
+
+
+def _hashable(value: Any) -> Any:
+    if value.__class__ is str or value.__class__ is int:
+        return value
+    if value is MISSING:
+        return None
+    if isinstance(value, list):
+        return tuple(map(_hashable, value))
+    if isinstance(value, dict):
+        return tuple(sorted((key, _hashable(item)) for key, item in value.items()))
+    return value
+
+
+# --- totals
+
+
+class Total(Protocol):
+    """The state of one aggregation."""
+
+    def add(self, value: Any, number: int) -> None:
+        """Add the value of the document with this insertion number."""
+
+    def remove(self, value: Any, number: int) -> None:
+        """Take it away again."""
+
+    def result(self) -> Any:
+        """Return the aggregated value."""
+
+
+class _Count:
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, value: Any, number: int) -> None:
+        self._count += 1
+
+    def remove(self, value: Any, number: int) -> None:
+        self._count -= 1
+
+    def result(self) -> int:
+        return self._count
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self._sum = ExactSum()
+
+    def add(self, value: Any, number: int) -> None:
+        if is_number(value):
+            self._sum.add(value)
+
+    def remove(self, value: Any, number: int) -> None:
+        if is_number(value):
+            self._sum.remove(value)
+
+    def result(self) -> Any:
+        return self._sum.total
+
+
+class _Mean(_Sum):
+    def result(self) -> Any:
+        return self._sum.mean
+
+
+class _First:
+    """The first value in the total order."""
+
+    def __init__(self) -> None:
+        # Key, insertion number, value: the first two are never equal, so values aren't compared.
+        self._rows: Any = SortedList()
+
+    def add(self, value: Any, number: int) -> None:
+        if value is not MISSING:
+            self._rows.add((ascending(value), number, value))
+
+    def remove(self, value: Any, number: int) -> None:
+        if value is not MISSING:
+            self._rows.remove((ascending(value), number, value))
+
+    def result(self) -> Any:
+        return self._rows[0][2] if self._rows else None
+
+
+class _Last(_First):
+    def result(self) -> Any:
+        return self._rows[-1][2] if self._rows else None
+
+
+_TOTALS: dict[str, Callable[[], Total]] = {
+    "count": _Count,
+    "sum": _Sum,
+    "avg": _Mean,
+    "min": _First,
+    "max": _Last,
+}
+
+
+class _Group:
+    """The totals of one group."""
+
+    __slots__ = ("size", "totals")
+
+    def __init__(self, totals: list[Total]) -> None:
+        self.totals = totals
+        self.size = 0
+        """The number of documents; a group without any is dropped."""
+
+
+class Totals:
+    """The state of an aggregate: contributions come and go, the value is made when it is asked."""
+
+    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "_names", "_value")
+
+    def __init__(self, aggregate: Aggregate[Any]) -> None:
+        self._names = tuple(aggregate.parts)
+        self._makers = [_TOTALS[part.kind] for part in aggregate.parts.values()]
+        self._is_grouped = bool(aggregate.by)
+        self._groups: dict[Any, _Group] = {}
+        self._changed: dict[Any, None] = {}
+        """Groups whose value has to be made anew."""
+        self._value: Any = ReadOnlyDict()
+        if not self._is_grouped:
+            self._group(None)
+
+    def add(self, contribution: Contribution, number: int) -> None:
+        """Add a document's contribution; `number` is its insertion number."""
+        group = self._group(contribution.group)
+        group.size += 1
+        for total, value in zip(group.totals, contribution.values, strict=True):
+            total.add(value, number)
+
+    def remove(self, contribution: Contribution, number: int) -> None:
+        """Take away a contribution that was added."""
+        group = self._group(contribution.group)
+        group.size -= 1
+        for total, value in zip(group.totals, contribution.values, strict=True):
+            total.remove(value, number)
+
+    def value(self) -> dict[Any, Any]:
+        """Return the value now, the same object while it is equal. O(groups) if it changed."""
+        fresh: dict[Any, ReadOnlyDict] = {}
+        gone: set[Any] = set()
+        for key in self._changed:
+            group = self._groups[key]
+            if group.size or not self._is_grouped:
+                results = [total.result() for total in group.totals]
+                value = ReadOnlyDict(zip(self._names, results, strict=True))
+                if self._value.get(key) != value:
+                    fresh[key] = value
+            else:
+                del self._groups[key]
+                if key in self._value:
+                    gone.add(key)
+        self._changed.clear()
+        if fresh or gone:
+            kept = {**self._value, **fresh}
+            for key in gone:
+                del kept[key]
+            self._value = ReadOnlyDict(kept)
+        value_now: dict[Any, Any] = self._value if self._is_grouped else self._value[None]
+        return value_now
+
+    def _group(self, key: Any) -> _Group:
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group([make() for make in self._makers])
+        self._changed[key] = None
+        return group

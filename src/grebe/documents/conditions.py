@@ -1,0 +1,428 @@
+"""Conditions on the data of documents, and how fields are found in it. Made by fields.py.
+
+A condition is a small immutable tree. Each node makes its test once, as a plain closure over a
+document's data; the tree itself stays to be compared, shown, and asked what an index can answer
+(`bounds`, `constants`). A missing field meets no comparison but `!=`, and values of different
+types are neither equal nor ordered (core/ordering.py).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from types import BuiltinMethodType, MethodType
+from typing import Any, NoReturn, TypeVar
+
+from grebe.core.ordering import MISSING, ascending, compare, same_value
+from grebe.documents.snapshot import Snapshot
+
+T = TypeVar("T")
+Test = Callable[[Any], bool]
+"""Tells whether the data of a document meets a condition."""
+Getter = Callable[[Any], Any]
+"""Gives a field's value in a document's data, or MISSING."""
+
+_LEAVES = (str, int, float, bool, type(None))
+
+
+def getter_of(path: str) -> Getter:
+    """Return the function that finds a field: keys of dicts, attributes of models, list indices.
+
+    >>> getter_of("address.city")({"address": {"city": "Rome"}})
+    'Rome'
+    """
+    if "." not in path:
+        return _getter_of_one(path)
+    steps = [_getter_of_one(name) for name in path.split(".")]
+
+    def get(data: Any) -> Any:
+        for step in steps:
+            data = step(data)
+        return data
+
+    return get
+
+
+def _getter_of_one(name: str) -> Getter:
+    position = int(name) if name.isdecimal() else None
+
+    def get(data: Any) -> Any:
+        if isinstance(data, dict):
+            return data.get(name, MISSING)
+        if data is MISSING or isinstance(data, _LEAVES):
+            return MISSING
+        if isinstance(data, Mapping):
+            return data.get(name, MISSING)
+        if position is not None and isinstance(data, list | tuple):
+            return data[position] if position < len(data) else MISSING
+        found = getattr(data, name, MISSING)
+        return MISSING if isinstance(found, MethodType | BuiltinMethodType) else found
+
+    return get
+
+
+class Condition:
+    """What a document must meet; combined with `&` (and), `|` (or) and `~` (not).
+
+    Called with a snapshot, like any other condition. Immutable; equal to one of the same shape.
+    """
+
+    __slots__ = ("_test",)
+
+    _test: Test
+
+    @property
+    def test(self) -> Test:
+        """The condition as a function of the document's data."""
+        return self._test
+
+    def __call__(self, snapshot: Snapshot[Any]) -> bool:
+        """Tell whether a snapshot meets the condition."""
+        return self._test(snapshot.data)
+
+    def __and__(self, other: Condition) -> Condition:
+        """Return the condition that demands both."""
+        return _combined(All, self, other)
+
+    def __or__(self, other: Condition) -> Condition:
+        """Return the condition that demands one of the two."""
+        return _combined(AnyOf, self, other)
+
+    def __invert__(self) -> Condition:
+        """Return the condition that demands the opposite."""
+        return Not(self)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse: `and`, `or`, `not` and chained comparisons cannot be overridden in Python."""
+        raise TypeError(
+            "a condition has no truth value; combine conditions with & | ~ in parentheses "
+            "(not and, or, not), and write a < field < b as (field > a) & (field < b)"
+        )
+
+    def select(self, snapshots: list[Snapshot[T]], plain: bool) -> list[Snapshot[T]]:
+        """Return the snapshots that meet the condition. O(snapshots).
+
+        `plain`: their data is plain JSON values, not instances of a model.
+        """
+        test = self._test
+        return [snapshot for snapshot in snapshots if test(snapshot.data)]
+
+    def parts(self) -> tuple[Condition, ...]:
+        """Return the conditions that must all hold for this one to."""
+        return (self,)
+
+    def describe(self, values: bool) -> str:
+        """Show the condition; without `values` the constants are left out, for logs."""
+        raise AssertionError
+
+    def _identity(self) -> Hashable:
+        raise AssertionError
+
+    def __eq__(self, other: object) -> bool:
+        """Compare kind, field and constants."""
+        if not isinstance(other, Condition):
+            return NotImplemented
+        return type(self) is type(other) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        """Hash by kind, field and constants."""
+        return hash((type(self).__name__, self._identity()))
+
+    def __repr__(self) -> str:
+        """Show it as it is written."""
+        return self.describe(values=True)
+
+
+class _OnField(Condition):
+    """A condition on one field."""
+
+    __slots__ = ("get", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.get = getter_of(path)
+
+
+class Comparison(_OnField):
+    """`field(path) < constant` and the like."""
+
+    __slots__ = ("constant", "key", "symbol")
+
+    def __init__(self, path: str, symbol: str, constant: Any) -> None:
+        super().__init__(path)
+        self.symbol = symbol
+        self.constant = constant
+        self.key = ascending(constant)
+        self._test = _comparison(self.get, symbol, constant)
+
+    def select(self, snapshots: list[Snapshot[T]], plain: bool) -> list[Snapshot[T]]:
+        """Return the snapshots that meet the condition; a tight loop for plain ones already read.
+
+        What does not fit the loop (missing fields, other types, data nobody has read) raises and
+        is done the slower way. bool, which Python orders among numbers, is told apart at the end.
+        """
+        if plain and "." not in self.path and type(self.constant) in (int, float, str):
+            try:
+                return _SELECT[self.symbol](snapshots, self.path, self.constant)
+            except (KeyError, TypeError):
+                pass
+        return super().select(snapshots, plain)
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        constant = repr(self.constant) if values else "..."
+        return f"field({self.path!r}) {self.symbol} {constant}"
+
+    def _identity(self) -> Hashable:
+        return self.path, self.symbol, self.key
+
+
+_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _comparison(get: Getter, symbol: str, constant: Any) -> Test:
+    if symbol == "==":
+        return lambda data: same_value(get(data), constant)
+    if symbol == "!=":
+        return lambda data: not same_value(get(data), constant)
+    operation = _ORDERED[symbol]
+    kind = type(constant)
+    alike = (int, float) if kind in (int, float) else (kind,) if kind is str else ()
+
+    def test(data: Any) -> bool:
+        value = get(data)
+        if value.__class__ in alike:
+            return operation(value, constant)
+        return compare(operation, value, constant)
+
+    return test
+
+
+Select = Callable[[list[Any], str, Any], list[Any]]
+_SELECT: dict[str, Select] = {
+    "==": lambda rows, name, c: [
+        row for row in rows if (x := row._data[name]) == c and x.__class__ is not bool
+    ],
+    "!=": lambda rows, name, c: [
+        row for row in rows if (x := row._data[name]) != c or x.__class__ is bool
+    ],
+    "<": lambda rows, name, c: [
+        row for row in rows if (x := row._data[name]) < c and x.__class__ is not bool
+    ],
+    "<=": lambda rows, name, c: [
+        row for row in rows if (x := row._data[name]) <= c and x.__class__ is not bool
+    ],
+    ">": lambda rows, name, c: [
+        row for row in rows if (x := row._data[name]) > c and x.__class__ is not bool
+    ],
+    ">=": lambda rows, name, c: [
+        row for row in rows if (x := row._data[name]) >= c and x.__class__ is not bool
+    ],
+}
+"""One loop for each operator: a call for each document would double the cost of a scan."""
+
+
+class OneOf(_OnField):
+    """`field(path).in_(constants)`."""
+
+    __slots__ = ("constants", "keys")
+
+    def __init__(self, path: str, constants: Iterable[Any]) -> None:
+        super().__init__(path)
+        self.constants = tuple(constants)
+        self.keys = frozenset(map(ascending, self.constants))
+        get, keys = self.get, self.keys
+        self._test = lambda data: ascending(get(data)) in keys
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        constants = repr(list(self.constants)) if values else "..."
+        return f"field({self.path!r}).in_({constants})"
+
+    def _identity(self) -> Hashable:
+        return self.path, self.keys
+
+
+class Contains(_OnField):
+    """`field(path).contains(constant)`."""
+
+    __slots__ = ("constant",)
+
+    def __init__(self, path: str, constant: Any) -> None:
+        super().__init__(path)
+        self.constant = constant
+        get, is_text = self.get, isinstance(constant, str)
+
+        def test(data: Any) -> bool:
+            value = get(data)
+            if isinstance(value, str):
+                return is_text and constant in value
+            if isinstance(value, dict):
+                return is_text and constant in value
+            if isinstance(value, list | tuple | set | frozenset):
+                return any(same_value(item, constant) for item in value)
+            return False
+
+        self._test = test
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        return f"field({self.path!r}).contains({repr(self.constant) if values else '...'})"
+
+    def _identity(self) -> Hashable:
+        return self.path, ascending(self.constant)
+
+
+class StartsWith(_OnField):
+    """`field(path).starts_with(prefix)`."""
+
+    __slots__ = ("prefix",)
+
+    def __init__(self, path: str, prefix: str) -> None:
+        super().__init__(path)
+        self.prefix = prefix
+        get = self.get
+
+        def test(data: Any) -> bool:
+            value = get(data)
+            return isinstance(value, str) and value.startswith(prefix)
+
+        self._test = test
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        return f"field({self.path!r}).starts_with({repr(self.prefix) if values else '...'})"
+
+    def _identity(self) -> Hashable:
+        return self.path, self.prefix
+
+
+class Matches(_OnField):
+    """`field(path).matches(pattern)`."""
+
+    __slots__ = ("pattern",)
+
+    def __init__(self, path: str, pattern: re.Pattern[str]) -> None:
+        super().__init__(path)
+        self.pattern = pattern
+        get, search = self.get, pattern.search
+
+        def test(data: Any) -> bool:
+            value = get(data)
+            return isinstance(value, str) and search(value) is not None
+
+        self._test = test
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        return f"field({self.path!r}).matches({repr(self.pattern.pattern) if values else '...'})"
+
+    def _identity(self) -> Hashable:
+        return self.path, self.pattern
+
+
+class Exists(_OnField):
+    """`field(path).exists()`."""
+
+    __slots__ = ()
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        get = self.get
+        self._test = lambda data: get(data) is not MISSING
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        return f"field({self.path!r}).exists()"
+
+    def _identity(self) -> Hashable:
+        return self.path
+
+
+class Not(Condition):
+    """The opposite of a condition."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Condition) -> None:
+        self.inner = inner
+        test = inner.test
+        self._test = lambda data: not test(data)
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        return f"~({self.inner.describe(values)})"
+
+    def _identity(self) -> Hashable:
+        return self.inner
+
+
+class _Several(Condition):
+    """Conditions joined by an operator."""
+
+    __slots__ = ("inner",)
+
+    symbol = ""
+
+    def __init__(self, inner: tuple[Condition, ...]) -> None:
+        self.inner = inner
+
+    def describe(self, values: bool) -> str:
+        """See Condition."""
+        return f" {self.symbol} ".join(f"({one.describe(values)})" for one in self.inner)
+
+    def _identity(self) -> Hashable:
+        return self.inner
+
+
+class All(_Several):
+    """Conditions that must all hold."""
+
+    __slots__ = ()
+
+    symbol = "&"
+
+    def __init__(self, inner: tuple[Condition, ...]) -> None:
+        super().__init__(inner)
+        tests = [one.test for one in inner]
+        self._test = lambda data: all(test(data) for test in tests)
+
+    def select(self, snapshots: list[Snapshot[T]], plain: bool) -> list[Snapshot[T]]:
+        """Return the snapshots that meet all: each condition sees what the one before left."""
+        for one in self.inner:
+            snapshots = one.select(snapshots, plain)
+        return snapshots
+
+    def parts(self) -> tuple[Condition, ...]:
+        """See Condition."""
+        return tuple(part for one in self.inner for part in one.parts())
+
+
+class AnyOf(_Several):
+    """Conditions of which one must hold."""
+
+    __slots__ = ()
+
+    symbol = "|"
+
+    def __init__(self, inner: tuple[Condition, ...]) -> None:
+        super().__init__(inner)
+        tests = [one.test for one in inner]
+        self._test = lambda data: any(test(data) for test in tests)
+
+
+def _combined(kind: type[All] | type[AnyOf], left: Condition, right: object) -> Condition:
+    if not isinstance(right, Condition):
+        name = "a function" if callable(right) else type(right).__name__
+        raise TypeError(
+            f"{left!r} {kind.symbol} {name}: only conditions on fields combine; "
+            "put comparisons in parentheses, and give functions to where() beside them"
+        )
+    inner = [one.inner if isinstance(one, kind) else (one,) for one in (left, right)]
+    return kind((*inner[0], *inner[1]))

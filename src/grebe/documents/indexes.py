@@ -1,0 +1,245 @@
+"""Indexes: the documents of a collection, sorted by a field.
+
+Writes only note which documents changed; an index is brought up to date when a query uses it. So
+a write does not decode its document, a load of all documents none of them, and many writes of one
+document cost one update. All of it happens under the store's lock.
+
+An index holds rows `(*sort key, insertion number, id)`. A document that the collection's model
+cannot hold is in `unreadable`; while there is one, queries look at the documents themselves, and
+raise what reading it raises, as they would without an index.
+
+Invariants, tested by `check()`:
+1. Every document of the collection that is not pending is in each index once, or unreadable.
+2. The rows of an index are those of its documents' present data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sortedcontainers import SortedList
+
+from grebe.core.bulk import garbage_collection_paused
+from grebe.core.entry import Entry
+from grebe.core.ordering import (
+    RANK_DICT,
+    RANK_NAN,
+    RANK_NONE,
+    RANK_TEXT,
+    SortKey,
+    ascending,
+    prefix_end,
+)
+from grebe.documents.conditions import Comparison, Condition, Exists, OneOf, StartsWith, getter_of
+from grebe.errors import DocumentTypeError
+
+Row = tuple[Any, ...]
+"""Sort key of the field, insertion number, id."""
+_INFINITY = float("inf")
+"""Greater than any insertion number: `(*key, _INFINITY)` is behind all rows with this key."""
+_REBUILT_SHARE = 8
+"""With more than 1/8 of the documents pending, sorting anew is faster than single updates."""
+_BLOCK_ROWS = 64
+
+
+class Span(NamedTuple):
+    """Rows from `lower` up to, but not including, `upper`."""
+
+    lower: Row
+    upper: Row
+
+
+def spans_of(condition: Condition) -> list[Span] | None:
+    """Return the rows of an index on the condition's field that meet it, exactly; None: any may.
+
+    The spans ascend and are apart from each other.
+    """
+    match condition:
+        case Comparison():
+            return _spans_of_comparison(condition)
+        case OneOf() if all(_is_indexable(key) for key in condition.keys):
+            return [_equal(key) for key in sorted(condition.keys)]
+        case StartsWith(prefix=prefix):
+            end = prefix_end(prefix)
+            upper = (RANK_TEXT + 1,) if end is None else (RANK_TEXT, end)
+            return [Span((RANK_TEXT, prefix), upper)]
+        case Exists():
+            return [Span((RANK_NONE,), (_INFINITY,))]
+    return None
+
+
+def _spans_of_comparison(condition: Comparison) -> list[Span] | None:
+    key, symbol = condition.key, condition.symbol
+    if not _is_indexable(key) or symbol == "!=":
+        return None
+    equal = _equal(key)
+    of_type = Span((key[0],), (key[0] + 1,))
+    if symbol == "==":
+        return [equal]
+    if symbol in ("<", "<="):
+        return [Span(of_type.lower, equal.lower if symbol == "<" else equal.upper)]
+    return [Span(equal.upper if symbol == ">" else equal.lower, of_type.upper)]
+
+
+def _is_indexable(key: SortKey) -> bool:
+    """Tell whether bounds made of a key compare with every row: not if its order is the type's."""
+    rank: int = key[0]
+    return RANK_NONE <= rank <= RANK_DICT and rank != RANK_NAN
+
+
+def _equal(key: SortKey) -> Span:
+    return Span(key, (*key, _INFINITY))
+
+
+def intersection(left: list[Span], right: list[Span]) -> list[Span]:
+    """Return the rows that are in both lists of spans; ascending."""
+    found = []
+    for one in left:
+        for other in right:
+            span = Span(max(one.lower, other.lower), min(one.upper, other.upper))
+            if span.lower < span.upper:
+                found.append(span)
+    return found
+
+
+class Index:
+    """The documents of a collection, sorted by one field."""
+
+    __slots__ = ("_get", "_rows", "_rows_by_id", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._get = getter_of(path)
+        self._rows: Any = SortedList()
+        self._rows_by_id: dict[str, Row] = {}
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self._rows)
+
+    def row_of(self, document_id: str, number: int, data: Any) -> Row:
+        """Return the row of a document."""
+        return (*ascending(self._get(data)), number, document_id)
+
+    def put(self, document_id: str, row: Row | None) -> None:
+        """Set the row of a document, or take it out. O(log n) if it changed."""
+        before = self._rows_by_id.get(document_id)
+        if before == row:
+            return
+        if before is not None:
+            self._rows.remove(before)
+        if row is None:
+            del self._rows_by_id[document_id]
+        else:
+            self._rows_by_id[document_id] = row
+            self._rows.add(row)
+
+    def replace(self, rows_by_id: dict[str, Row]) -> None:
+        """Set all rows. O(n log n)."""
+        self._rows_by_id = rows_by_id
+        self._rows = SortedList(rows_by_id.values())
+
+    def places(self, spans: Iterable[Span]) -> list[tuple[int, int]]:
+        """Return where the rows of spans begin and end. O(spans log n)."""
+        find = self._rows.bisect_left
+        found = [(find(span.lower), find(span.upper)) for span in spans]
+        return [(start, stop) for start, stop in found if start < stop]
+
+    def rows(self, places: list[tuple[int, int]], desc: bool = False) -> Iterator[Row]:
+        """Yield the rows at these places, sorted; among equals by insertion in both directions."""
+        if not desc:
+            for start, stop in places:
+                yield from self._rows.islice(start, stop)
+        else:
+            for start, stop in reversed(places):
+                yield from self._descending(start, stop)
+
+    def _descending(self, start: int, stop: int) -> Iterator[Row]:
+        rows = self._rows
+        while stop > start:
+            block = rows[max(start, stop - _BLOCK_ROWS) : stop]
+            first = _key_of_row(block[0])
+            if first == _key_of_row(block[-1]):  # a long run: jump to where it begins
+                begin = max(start, rows.bisect_left(first))
+                yield from rows.islice(begin, stop)
+                stop = begin
+                continue
+            # The block's first key may begin below the block.
+            kept = [row for row in block if _key_of_row(row) != first]
+            stop -= len(kept)
+            for _, run in groupby(reversed(kept), _key_of_row):
+                yield from reversed(list(run))
+
+    def check(self, wanted: dict[str, Row]) -> None:
+        """Raise AssertionError if the rows are not these."""
+        assert self._rows_by_id == wanted, f"index {self.path} is out of date"
+        assert list(self._rows) == sorted(wanted.values()), f"index {self.path} is out of order"
+
+
+def _key_of_row(row: Row) -> SortKey:
+    return row[:-2]
+
+
+class Indexes:
+    """The indexes of one collection."""
+
+    __slots__ = ("_pending", "_read", "_stale", "by_path", "unreadable")
+
+    def __init__(self, fields: Iterable[str], read: Callable[[str, Entry], Any]) -> None:
+        """Index these fields of what `read` makes of a document's id and entry: its data."""
+        self.by_path = {path: Index(path) for path in fields}
+        self._read = read
+        self._pending: dict[str, None] = {}
+        self._stale = True
+        """Everything has to be looked at again."""
+        self.unreadable: set[str] = set()
+
+    def note(self, ids: Iterable[str]) -> None:
+        """Note that documents were written or removed. O(ids)."""
+        if not self._stale:
+            for document_id in ids:
+                self._pending[document_id] = None
+
+    def catch_up(self, documents: Mapping[str, Entry]) -> None:
+        """Bring the indexes up to date. O(what changed since, log n each)."""
+        pending = self._pending
+        if self._stale or len(pending) * _REBUILT_SHARE > len(documents):
+            self._rebuild(documents)
+        else:
+            for document_id in pending:
+                rows = self._rows_of(document_id, documents.get(document_id))
+                for place, index in enumerate(self.by_path.values()):
+                    index.put(document_id, None if rows is None else rows[place])
+        self._pending = {}
+
+    def _rebuild(self, documents: Mapping[str, Entry]) -> None:
+        self._stale = True  # until it is done: reading may raise
+        self.unreadable.clear()
+        with garbage_collection_paused():
+            found = [(key, self._rows_of(key, entry)) for key, entry in documents.items()]
+        for place, index in enumerate(self.by_path.values()):
+            index.replace({key: rows[place] for key, rows in found if rows is not None})
+        self._stale = False
+
+    def _rows_of(self, document_id: str, entry: Entry | None) -> list[Row] | None:
+        if self.unreadable:
+            self.unreadable.discard(document_id)
+        if entry is None:
+            return None
+        try:
+            data = self._read(document_id, entry)
+        except DocumentTypeError:
+            self.unreadable.add(document_id)
+            return None
+        number = entry.order
+        return [index.row_of(document_id, number, data) for index in self.by_path.values()]
+
+    def check(self, documents: Mapping[str, Entry]) -> None:
+        """Raise AssertionError if an index differs from one made anew."""
+        self.catch_up(documents)
+        assert self.unreadable <= set(documents), "an unreadable document is gone"
+        for place, index in enumerate(self.by_path.values()):
+            found = {key: self._rows_of(key, entry) for key, entry in documents.items()}
+            index.check({key: rows[place] for key, rows in found.items() if rows is not None})

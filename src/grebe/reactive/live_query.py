@@ -1,0 +1,399 @@
+"""Live results of queries, kept by difference.
+
+`_members` has each document that meets the conditions, `_rows` the same in the query's order; with
+a limit or an offset, the result is a window on the rows, and documents outside are no part of it.
+What observers were last told is the result itself, save for the documents in `_before`: those that
+differ since, because they were written or because another's move pushed them over an edge of the
+window, or that were changed silently (broadcast=False), which stay there until they are announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from grebe.core.entry import Entry, holds_same
+from grebe.documents.conditions import Condition
+from grebe.documents.orders import row_key_of
+from grebe.documents.query import Query, key_of, name_of
+from grebe.documents.snapshot import Snapshot
+from grebe.reactive.change import FLAG_BITS, LOUD, Change, Event, event_of
+from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
+from grebe.reactive.observer import Observer, log
+from grebe.reactive.ordered import OrderedRows
+from grebe.reactive.positions import Positions
+
+
+class Member(NamedTuple):
+    """A document that meets the conditions."""
+
+    key: Any
+    """Its place among the rows."""
+    snapshot: Snapshot[Any]
+    entry: Entry
+
+
+Told = dict[str, Member | None]
+"""Documents that differ from what was told, with what that was; None: not in the result."""
+
+
+class LiveQuery(LiveResult):
+    """The live result of a query, shared by the observers of equal queries."""
+
+    __slots__ = (
+        "_before",
+        "_is_pure",
+        "_limit",
+        "_members",
+        "_offset",
+        "_quiet",
+        "_row_key",
+        "_rows",
+        "_test",
+        "_window",
+    )
+
+    def __init__(self, engine: LiveEngine, query: Query[Any], *, keeps_rows: bool = True) -> None:
+        """Find the documents. Without `keeps_rows` there is no order, if there is no window."""
+        super().__init__(engine, query, key_of(query), name_of(query))
+        spec = query.spec
+        self._before: Told = {}
+        self._quiet: set[str] = set()
+        """Documents in `_before` whose last write was silent."""
+        self._is_pure = spec.is_pure
+        self._test = _test_of(spec.conditions)
+        self._row_key = row_key_of(spec.orders)
+        self._offset, self._limit = spec.offset, spec.limit
+        self._window = spec.is_windowed
+        self._members: dict[str, Member] = {}
+        self._rows: OrderedRows[Snapshot[Any]] | None = None
+        self._find(keeps_rows or self._window)
+
+    def _find(self, keeps_rows: bool) -> None:
+        documents = self._engine.documents(self.scope)
+        members, row_key = self._members, self._row_key
+        by_path = self.scope.startswith("/")
+        for snapshot in self._engine.matching(self.query):
+            document_id = snapshot.path if by_path else snapshot.id
+            entry = documents[document_id]
+            key = entry.order if row_key is None else row_key(snapshot, entry.order)
+            members[document_id] = Member(key, snapshot, entry)
+        if keeps_rows:
+            ordered = sorted(members.values(), key=_key_of_member)
+            self._rows = OrderedRows([m.key for m in ordered], [m.snapshot for m in ordered])
+
+    # --- for observers
+
+    def value(self) -> Sequence[Snapshot[Any]]:
+        """Return the result now."""
+        with self._engine.guard():
+            self._engine.catch_up(self)
+            assert self._rows is not None
+            return self._rows.view(self._offset, self._limit)
+
+    def attach(self) -> Observer[Any, Any]:
+        """Return a new observer, who was told what is there now. The lock is held."""
+        observer: Observer[Any, Any] = Observer(self)
+        self._engine.catch_up(self)
+        # The others still have to hear of these documents; this one knows their present state.
+        told = {document_id: self._visible(document_id) for document_id in self._before}
+        observer.told = told or None
+        self.observers.append(observer)
+        return observer
+
+    # --- keeping up; the lock is held
+
+    def apply(self, ids: Iterable[str]) -> None:
+        """Look at documents again and put them in their place. O(ids log rows)."""
+        documents = self._engine.documents(self.scope)
+        members, before = self._members, self._before
+        for document_id in ids:
+            was = members.get(document_id)
+            entry = documents.get(document_id)
+            if was is not None and was[2] is entry and self._is_pure:
+                continue
+            now = None if entry is None else self._look(document_id, entry)
+            if was is None and now is None:
+                continue
+            if self._window:
+                self._move_in_window(document_id, was, now)
+            else:
+                if document_id not in before:
+                    before[document_id] = was
+                if self._rows is not None:
+                    _move(self._rows, was, now)
+            if now is not None:
+                members[document_id] = now
+            else:
+                del members[document_id]
+            if self.route is not None:
+                self.route.hold(document_id, self)
+
+    def _look(self, document_id: str, entry: Entry) -> Member | None:
+        """Return the member that a document is, or None if it is not in the result.
+
+        A failing condition must not stop the others' broadcast: it is logged.
+        """
+        view: Snapshot[Any] | None = entry.view
+        source, test, row_key = self.query.source, self._test, self._row_key
+        if view is None or view._adapter is not source._adapter():
+            view = source._snapshot(document_id, entry)
+        try:
+            if test is not None and not test(view):
+                return None
+            key = entry.order if row_key is None else row_key(view, entry.order)
+        except Exception:
+            log.exception("%s failed on %s, which is left out", self.name, view.path)
+            return None
+        return Member(key, view, entry)
+
+    def _move_in_window(self, document_id: str, was: Member | None, now: Member | None) -> None:
+        """Move a row, and note which others that pushes over the edges of the window."""
+        rows = self._rows
+        assert rows is not None
+        before = self._before
+        if document_id not in before:
+            before[document_id] = was if was is not None and self._is_inside(was.key) else None
+        if was is not None and now is not None and was.key == now.key:
+            rows.replace(now.key, now.snapshot)
+            return
+        stop = rows_max if self._limit is None else self._offset + self._limit
+        if stop == self._offset:  # limit(0)
+            _move(rows, was, now)
+            return
+        if was is not None:
+            position = rows.rank(was.key)
+            rows.remove(was.key)
+            if position < stop:  # those behind it move up
+                self._note(rows.at(stop - 1), entered=True)
+                if position < self._offset:
+                    self._note(rows.at(self._offset - 1), entered=False)
+        if now is not None:
+            position = rows.rank(now.key)
+            if position < stop:  # those behind it move down
+                self._note(rows.at(stop - 1), entered=False)
+                if position < self._offset:
+                    self._note(rows.at(self._offset - 1), entered=True)
+            rows.add(now.key, now.snapshot)
+
+    def _note(self, row: Snapshot[Any] | None, *, entered: bool) -> None:
+        """Note what observers know of a row that was pushed into or out of the window."""
+        if row is not None:
+            document_id = row.path if self.scope.startswith("/") else row.id
+            if document_id not in self._before:
+                self._before[document_id] = None if entered else self._members[document_id]
+
+    def _is_inside(self, key: Any) -> bool:
+        assert self._rows is not None
+        position = self._rows.rank(key)
+        return self._offset <= position and (
+            self._limit is None or position < self._offset + self._limit
+        )
+
+    def _visible(self, document_id: str) -> Member | None:
+        """Return a document's member if it is in the result: in the window, if there is one."""
+        member = self._members.get(document_id)
+        if member is None or (self._window and not self._is_inside(member.key)):
+            return None
+        return member
+
+    def members(self) -> Iterator[tuple[str, Member]]:
+        """Yield the documents in the result, in no order. O(all that meet the conditions)."""
+        for document_id in self._members:
+            member = self._visible(document_id)
+            if member is not None:
+                yield document_id, member
+
+    def take_differences(self) -> list[tuple[str, Member | None]]:
+        """Return the documents that came, went or changed since, as they are now; forget that."""
+        found = [(document_id, self._visible(document_id)) for document_id in self._before]
+        self._before.clear()
+        return found
+
+    # --- telling; the lock is held
+
+    def collect(self, marks: Marks, deliver: Deliver) -> None:
+        """Have the observers told of the marked documents. O(marks log rows)."""
+        if not self._before and not self._window and self._sees_first(marks):
+            self._apply_and_tell(marks, deliver)
+            return
+        self.apply(marks)  # those seen before once more, which changes nothing
+        self.seen = self._engine.sequence
+        loud = self._announced(marks)
+        if not loud:
+            return
+        apart = [observer for observer in self.observers if observer.told is not None]
+        alike = self.observers
+        if apart:
+            for observer in apart:
+                self._tell([observer], loud, {**self._before, **observer.told}, deliver)
+                kept = {key: told for key, told in observer.told.items() if key not in loud}
+                observer.told = kept or None
+            alike = [observer for observer in self.observers if observer not in apart]
+        self._tell(alike, loud, self._before, deliver)
+        for document_id in loud:
+            if self._before.pop(document_id, loud) is not loud and self.route is not None:
+                self.route.hold(document_id, self)
+
+    def _sees_first(self, marks: Marks) -> bool:
+        """Tell whether all marks are loud and none of them was applied yet."""
+        return next(iter(marks.values())) >> FLAG_BITS > self.seen and (
+            all(map(LOUD.__and__, marks.values()))
+        )
+
+    def _apply_and_tell(self, marks: Marks, deliver: Deliver) -> None:
+        """Do as `apply` and `_tell` where nothing else is to be told: the usual, and the fast way.
+
+        The rows are what the observers were told, so that positions come with moving a row.
+        """
+        self.seen = self._engine.sequence
+        documents = self._engine.documents(self.scope)
+        members, rows = self._members, self._rows
+        assert rows is not None
+        changes: list[Change[Any]] = []
+        for document_id, mark in marks.items():
+            was = members.get(document_id)
+            entry = documents.get(document_id)
+            if was is not None and was[2] is entry and self._is_pure:
+                now: Member | None = was
+            else:
+                now = None if entry is None else self._look(document_id, entry)
+                if was is None and now is None:
+                    continue
+            place: tuple[int | None, int | None]
+            if was is None or now is None or was[0] != now[0]:
+                place = (
+                    None if was is None else rows.remove(was[0]),
+                    None if now is None else rows.add(now[0], now[1]),
+                )
+                event = event_of(was is not None, now is not None, True, mark)
+            else:
+                if now[1] is not was[1]:
+                    rows.replace(now[0], now[1])
+                event = event_of(True, True, not holds_same(was[2], now[2]), mark)
+                position = rows.rank(now[0])
+                place = position, position
+            if now is None:
+                del members[document_id]
+            else:
+                members[document_id] = now
+            if self.route is not None:
+                self.route.hold(document_id, self)
+            if event is not None:
+                changes.append(Change(event, was and was[1], now and now[1], place))
+        if changes:
+            for observer in self.observers:
+                deliver((observer, changes))
+
+    def _announced(self, marks: Marks) -> Marks:
+        """Return the documents to be announced: the loud ones, and those pushed by others."""
+        loud = {key: mark for key, mark in marks.items() if mark & LOUD}
+        if self._window:
+            self._quiet.update(key for key in marks if key not in loud and key in self._before)
+            self._quiet.difference_update(loud)
+            if loud:
+                for key in self._before:
+                    if key not in loud and key not in self._quiet:
+                        loud[key] = LOUD
+        return loud
+
+    def _tell(
+        self, observers: list[Observer[Any, Any]], loud: Marks, before: Told, deliver: Deliver
+    ) -> None:
+        if any(observer.wants_changes for observer in observers):
+            changes = self._changes(loud, before)
+            if changes:
+                for observer in observers:
+                    deliver((observer, changes))
+        elif any(self._event(key, mark, before) for key, mark in loud.items()):
+            for observer in observers:
+                deliver((observer, None))
+
+    def _event(self, document_id: str, mark: int, before: Told) -> Event | None:
+        now = self._visible(document_id)
+        was = before.get(document_id, now)
+        return event_of(was is not None, now is not None, _has_changed(was, now), mark)
+
+    def _changes(self, loud: Marks, before: Told) -> list[Change[Any]]:
+        found: list[Change[Any]] = []
+        positions: Positions | None = None
+        visible = self._visible if self._window else self._members.get
+        for document_id, mark in loud.items():
+            now = visible(document_id)
+            was = before.get(document_id, now)
+            event = event_of(was is not None, now is not None, _has_changed(was, now), mark)
+            if event is None:
+                continue
+            if positions is None:
+                positions = self._positions(before)
+            place = positions.step(was and was[0], now and now[0])
+            found.append(Change(event, was and was[1], now and now[1], place))
+        return found
+
+    def _positions(self, before: Told) -> Positions:
+        theirs, now = [], []
+        for document_id, was in before.items():
+            member = self._visible(document_id)
+            if was is not None and (member is None or member[0] != was[0]):
+                theirs.append(was[0])
+            if member is not None and (was is None or member[0] != was[0]):
+                now.append(member[0])
+        assert self._rows is not None
+        return Positions(self._rows, (self._offset, self._limit), theirs, now)
+
+    # --- routing
+
+    def held(self) -> Iterable[str]:
+        """Return the documents whose changes concern this result, whatever their data."""
+        return [*self._members, *(key for key in self._before if key not in self._members)]
+
+    def holds(self, document_id: str) -> bool:
+        """Tell whether changes of a document concern this result, whatever its data."""
+        return document_id in self._members or document_id in self._before
+
+    def check(self) -> None:
+        """Raise AssertionError if the kept result differs from one made anew."""
+        value = list(self.value())
+        assert self._rows is not None
+        self._rows.check()
+        fresh = LiveQuery(self._engine, self.query)
+        assert fresh._rows is not None
+        assert value == list(fresh._rows.view(self._offset, self._limit)), f"{self.name} is old"
+
+
+rows_max = 1 << 62
+
+
+def _move(rows: OrderedRows[Any], was: Member | None, now: Member | None) -> None:
+    if was is not None and now is not None and was[0] == now[0]:
+        rows.replace(now[0], now[1])
+        return
+    if was is not None:
+        rows.remove(was[0])
+    if now is not None:
+        rows.add(now[0], now[1])
+
+
+def _has_changed(was: Member | None, now: Member | None) -> bool:
+    """Tell whether data or place of a document in a result changed."""
+    if was is now or was is None or now is None:
+        return False
+    return was[0] != now[0] or not holds_same(was[2], now[2])
+
+
+def _key_of_member(member: Member) -> Any:
+    return member.key
+
+
+def _test_of(conditions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any] | None:
+    """Return one function of a snapshot that tests all conditions."""
+    if not conditions:
+        return None
+    if len(conditions) > 1:
+        tests = [_test_of([one]) for one in conditions]
+        return lambda snapshot: all(test(snapshot) for test in tests if test is not None)
+    condition = conditions[0]
+    if not isinstance(condition, Condition):
+        return condition
+    test = condition.test
+    return lambda snapshot: test(snapshot.data)

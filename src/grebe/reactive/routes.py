@@ -1,0 +1,119 @@
+"""Which live queries a write concerns, by the value of a field.
+
+Of a thousand live queries with `field("user") == ...`, a written document concerns the one that
+its value names, and those that hold it, or have not told yet that they do not any more. A route
+finds these without asking the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, Protocol
+
+from grebe.core.entry import Entry
+from grebe.core.ordering import SortKey, ascending
+from grebe.documents.conditions import Comparison, Condition, OneOf, getter_of
+from grebe.documents.query import Query
+from grebe.errors import DocumentTypeError
+
+
+class Routed(Protocol):
+    """A live query, as a route sees it."""
+
+    key: Hashable
+
+    def holds(self, document_id: str) -> bool:
+        """Tell whether changes of a document concern this result, whatever its data."""
+
+
+def routing_condition(query: Query[Any]) -> Comparison | OneOf | None:
+    """Return a condition without which no document is in the result, if it asks for values."""
+    for condition in query.spec.conditions:
+        for part in condition.parts() if isinstance(condition, Condition) else ():
+            if isinstance(part, OneOf) or (isinstance(part, Comparison) and part.symbol == "=="):
+                return part
+    return None
+
+
+class Route:
+    """The live queries of a scope that ask for values of one field."""
+
+    __slots__ = ("_by_value", "_get", "_holders", "_source", "path")
+
+    def __init__(self, path: str, source: Any) -> None:
+        """Route by a field of the documents of a query's source."""
+        self.path = path
+        self._get = getter_of(path)
+        self._source = source
+        self._by_value: dict[SortKey, dict[Any, None]] = {}
+        self._holders: dict[str, dict[Any, None]] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any live query."""
+        return bool(self._by_value)
+
+    def add(self, live: Any, condition: Comparison | OneOf) -> None:
+        """Add a live query. O(documents that it holds)."""
+        for value in _values(condition):
+            self._by_value.setdefault(value, {})[live] = None
+        for document_id in live.held():
+            self._holders.setdefault(document_id, {})[live] = None
+        live.route = self
+
+    def remove(self, live: Any, condition: Comparison | OneOf) -> None:
+        """Remove a live query. O(documents that it holds)."""
+        for value in _values(condition):
+            _discard(self._by_value, value, live)
+        for document_id in live.held():
+            _discard(self._holders, document_id, live)
+        live.route = None
+
+    def hold(self, document_id: str, live: Routed) -> None:
+        """Note whether a live query holds a document."""
+        if live.holds(document_id):
+            self._holders.setdefault(document_id, {})[live] = None
+        else:
+            _discard(self._holders, document_id, live)
+
+    def concerned(
+        self, keys: Iterable[str], documents: Mapping[str, Entry]
+    ) -> dict[Any, list[str]]:
+        """Return the live queries that written documents concern, with those documents.
+
+        O(documents and what they concern).
+        """
+        found: dict[Any, dict[str, None]] = {}
+        for document_id in keys:
+            for live in self._holders.get(document_id, ()):
+                found.setdefault(live, {})[document_id] = None
+            for live in self._by_value.get(self._value(document_id, documents), ()):
+                found.setdefault(live, {})[document_id] = None
+        return {live: list(ids) for live, ids in found.items()}
+
+    def check(self) -> None:
+        """Raise AssertionError if it is not known who holds which document."""
+        lives = {live for alike in self._by_value.values() for live in alike}
+        wanted = {(key, live) for live in lives for key in live.held()}
+        kept = {(key, live) for key, alike in self._holders.items() for live in alike}
+        assert kept == wanted, f"the route by {self.path} does not know who holds what"
+
+    def _value(self, document_id: str, documents: Mapping[str, Entry]) -> SortKey:
+        entry = documents.get(document_id)
+        if entry is None:
+            return ()
+        try:
+            return ascending(self._get(self._source._snapshot(document_id, entry).data))
+        except DocumentTypeError:  # no query can have it: reading it fails there too
+            return ()
+
+
+def _values(condition: Comparison | OneOf) -> frozenset[SortKey]:
+    return condition.keys if isinstance(condition, OneOf) else frozenset((condition.key,))
+
+
+def _discard(kept: dict[Any, dict[Any, None]], key: Any, live: Any) -> None:
+    alike = kept.get(key)
+    if alike is not None:
+        alike.pop(live, None)
+        if not alike:
+            del kept[key]

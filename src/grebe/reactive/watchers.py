@@ -1,0 +1,148 @@
+"""Who watches what: live documents by id, live results by the scope of their query.
+
+A look-up costs what it finds, however many others there are: results that ask for values of a
+field are found by the value (routes.py), only the others of the same scope are asked one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+from grebe.core.entry import Entry
+from grebe.documents.models import Adapter
+from grebe.reactive.live import LiveDocument, LiveResult, Marks
+from grebe.reactive.observer import Observer
+from grebe.reactive.routes import Route, routing_condition
+
+
+class ScopeResults:
+    """The live results over one collection, or over one group of collections."""
+
+    __slots__ = ("asked", "by_key", "routes")
+
+    def __init__(self) -> None:
+        self.by_key: dict[Hashable, Any] = {}
+        self.asked: dict[Any, None] = {}
+        """Those that look at every write of the scope."""
+        self.routes: dict[str, Route] = {}
+        """The others, by the field whose value says which writes concern them."""
+
+    def add(self, live: Any, *, routed: bool) -> None:
+        """Add a live result; `routed`: its documents are read as those of the whole scope are."""
+        self.by_key[live.key] = live
+        condition = routing_condition(live.query) if routed else None
+        if condition is None:
+            self.asked[live] = None
+            return
+        route = self.routes.get(condition.path)
+        if route is None:
+            route = self.routes[condition.path] = Route(condition.path, live.query.source)
+        route.add(live, condition)
+
+    def remove(self, live: Any) -> None:
+        """Remove a live result that is there."""
+        del self.by_key[live.key]
+        route = live.route
+        condition = routing_condition(live.query)
+        if route is None or condition is None:
+            self.asked.pop(live, None)
+            return
+        route.remove(live, condition)
+        if not route:
+            del self.routes[route.path]
+
+    def concerned(
+        self, marks: Marks, documents: Mapping[str, Entry]
+    ) -> Iterator[tuple[Any, list[str]]]:
+        """Yield the results that are found by values, with the marked documents they are to see."""
+        for route in list(self.routes.values()):
+            yield from route.concerned(marks, documents).items()
+
+
+class Watchers:
+    """All live values of a store. The store's lock is held."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, dict[str, list[LiveDocument]]] = {}
+        self.results: dict[str, ScopeResults] = {}
+        """Live results by scope."""
+        self.groups: set[str] = set()
+        """Scopes of groups of collections among them."""
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._documents or self.results)
+
+    def add_document(self, live: LiveDocument) -> None:
+        """Add the live value of a document."""
+        ids = self._documents.setdefault(live.doc.parent.path, {})
+        ids.setdefault(live.doc.id, []).append(live)
+
+    def remove_document(self, live: LiveDocument) -> None:
+        """Forget the live value of a document, if it is there."""
+        collection, document_id = live.doc.parent.path, live.doc.id
+        alike = self._documents.get(collection, {}).get(document_id, [])
+        if live in alike:
+            alike.remove(live)
+            if not alike:
+                del self._documents[collection][document_id]
+                if not self._documents[collection]:
+                    del self._documents[collection]
+
+    def of_documents(self, scope: str, marks: Marks) -> Iterable[LiveDocument]:
+        """Return the live values of marked documents. O(the fewer of both)."""
+        observed = self._documents.get(scope)
+        if not observed:
+            return ()
+        fewer = marks if len(marks) < len(observed) else observed
+        return [live for i in fewer if i in marks and i in observed for live in observed[i]]
+
+    def result(
+        self, scope: str, key: Hashable, make: Callable[[], LiveResult], adapter: Adapter | None
+    ) -> Any:
+        """Return the live result with this key, made if need be.
+
+        `adapter` is how documents of the scope are read by those who ask for no other way.
+        """
+        results = self.results.get(scope)
+        live = None if results is None else results.by_key.get(key)
+        if live is None:
+            live = make()
+            if results is None:
+                results = self.results[scope] = ScopeResults()
+                if scope.startswith("/"):
+                    self.groups.add(scope)
+            results.add(live, routed=live.query.source._adapter() is adapter)
+        return live
+
+    def remove_result(self, live: LiveResult) -> None:
+        """Forget a live result, if it is there."""
+        results = self.results.get(live.scope)
+        if results is not None and results.by_key.get(live.key) is live:
+            results.remove(live)
+            if not results.by_key:
+                del self.results[live.scope]
+                self.groups.discard(live.scope)
+
+    def observers(self) -> list[Observer[Any, Any]]:
+        """Return the observers of all of them."""
+        found = [
+            live.observer
+            for ids in self._documents.values()
+            for alike in ids.values()
+            for live in alike
+        ]
+        for results in self.results.values():
+            for live_result in results.by_key.values():
+                found += live_result.observers
+        return found
+
+    def check(self) -> None:
+        """Raise AssertionError if a kept result differs from one made anew."""
+        for results in self.results.values():
+            for live in results.by_key.values():
+                live.check()
+                assert (live in results.asked) is (live.route is None), f"{live.name} is lost"
+            for route in results.routes.values():
+                route.check()
