@@ -12,9 +12,9 @@ import pytest
 
 from grebe.core.operation import Batch
 from grebe.errors import GrebeError
+from grebe.persistence.formats.journal import JournalRecord, encode_record
 from grebe.persistors.file import checkpoint, persistor, recovery
 from grebe.persistors.file.filesystem import FileSystem
-from grebe.persistors.file.journal import JournalRecord, encode_record
 from grebe.persistors.file.names import MANIFEST
 from grebe.testing import FaultyFileSystem
 from grebe.testing.faults import FaultyFile

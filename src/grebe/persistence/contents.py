@@ -7,7 +7,7 @@ and an operation is applied only to the sides that it is newer than.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from grebe.core import path as paths
 from grebe.core.operation import (
@@ -122,6 +122,30 @@ class Contents:
             for place in places:
                 wanted.put(place.path, place.leaf)
                 moved[place.path] = None
+
+
+def select(groups: Iterable[RecordGroup], wanted: Sequence[str] | None) -> Iterator[RecordGroup]:
+    """Yield what is at or under the paths that are wanted. O(documents), not O(paths)."""
+    asked = None if wanted is None else set(wanted)
+    for group in groups:
+        if asked is None or not asked.isdisjoint(paths.ancestors(group.collection)):
+            yield group
+            continue
+        prefix = group.collection + "/"
+        kept = [i for i, document_id in enumerate(group.ids) if prefix + document_id in asked]
+        if kept:
+            ids, values = [group.ids[i] for i in kept], [group.values[i] for i in kept]
+            yield group._replace(ids=ids, values=values)
+
+
+def difference(before: Contents, after: Contents) -> list[Operation | PutMany]:
+    """Return the operations that make one of the other. O(documents)."""
+    old = {record.path: record for record in before.records()}
+    changed: list[Operation | PutMany] = []
+    for record in after.records():
+        if old.pop(record.path, None) != record:
+            changed.append(Put(*record))
+    return [*(Delete(path, False) for path in old), *changed]
 
 
 def _delete(tree: Tree[bytes], path: str, recursive: bool) -> bool:

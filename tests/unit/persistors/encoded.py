@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from grebe.core.operation import Operation, Put
-from grebe.persistors.file.journal import JournalRecord, encode_journal_header, encode_record
+from grebe.persistence.formats.journal import JournalRecord, encode_journal_header, encode_record
+from grebe.persistence.formats.partition import decode_documents, decode_header, encode_partition
 from grebe.persistors.file.manifest import Manifest, PartitionFile, encode_manifest
-from grebe.persistors.file.partition import decode_documents, decode_header, encode_partition
 
 STORE = "0123456789abcdef"
 

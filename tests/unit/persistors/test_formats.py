@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from grebe.core.operation import Clear, Delete, Move, Operation, Put
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.journal import (
+from grebe.persistence.formats.journal import (
     Journal,
     JournalRecord,
     decode_journal,
     encode_journal_header,
     encode_record,
 )
+from grebe.persistence.formats.partition import decode_header
 from grebe.persistors.file.manifest import (
     Manifest,
     PartitionFile,
     decode_manifest,
     encode_manifest,
 )
-from grebe.persistors.file.partition import decode_header
 from tests.unit.persistors.encoded import (
     ODD_PATHS,
     documents_in,

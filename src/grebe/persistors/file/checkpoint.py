@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 from grebe.core.operation import Put
 from grebe.persistence.contents import Contents, Side
+from grebe.persistence.formats.journal import JournalRecord, encode_journal_header, encode_record
+from grebe.persistence.formats.partition import encode_partition
 from grebe.persistors.file import names
 from grebe.persistors.file.damage import clear_place
 from grebe.persistors.file.filesystem import FileSystem, NewFile, write_file
-from grebe.persistors.file.journal import JournalRecord, encode_journal_header, encode_record
 from grebe.persistors.file.manifest import Manifest, PartitionFile, encode_manifest
 from grebe.persistors.file.pace import never
-from grebe.persistors.file.partition import encode_partition
 
 
 @dataclass(slots=True)

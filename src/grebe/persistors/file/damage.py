@@ -19,16 +19,16 @@ from grebe.core.operation import RecordGroup
 from grebe.core.text import from_text
 from grebe.errors import CorruptDataError, InvalidPathError
 from grebe.persistence.contents import Side
-from grebe.persistors.file.filesystem import FileSystem, write_file
-from grebe.persistors.file.manifest import PartitionFile
-from grebe.persistors.file.names import partition_file
-from grebe.persistors.file.partition import (
+from grebe.persistence.formats.partition import (
     PartitionHeader,
     block_position,
     decode_block,
     decode_header,
     partition_size,
 )
+from grebe.persistors.file.filesystem import FileSystem, write_file
+from grebe.persistors.file.manifest import PartitionFile
+from grebe.persistors.file.names import partition_file
 
 log = logging.getLogger("grebe")
 

@@ -23,8 +23,8 @@ from zlib import crc32
 from grebe.core import encoding
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
+from grebe.persistence.formats.text import check_format
 from grebe.persistors.file.names import MANIFEST
-from grebe.persistors.file.text import check_format
 
 FORMAT = 1
 

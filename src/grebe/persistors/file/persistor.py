@@ -28,7 +28,8 @@ from typing import Literal
 
 from grebe.core.operation import Batch, Clear, Delete, Move, Put, PutMany, Record, RecordGroup
 from grebe.errors import GrebeError, PersistenceError, ReadOnlyError, StoreLockedError
-from grebe.persistence.contents import Contents, Side
+from grebe.persistence.contents import Contents, Side, difference, select
+from grebe.persistence.formats.journal import JournalRecord
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver, readable_resolver
 from grebe.persistors.file import names
@@ -41,16 +42,13 @@ from grebe.persistors.file.checkpoint import (
     write_partitions,
 )
 from grebe.persistors.file.filesystem import FileSystem, OsFileSystem, make_directories
-from grebe.persistors.file.journal import JournalRecord
 from grebe.persistors.file.manifest import Manifest
 from grebe.persistors.file.pace import BackgroundCheckpoint, never
 from grebe.persistors.file.reading import (
     ReadSide,
     commits_behind,
-    difference,
     fold,
     read_consistently,
-    select,
 )
 from grebe.persistors.file.recovery import Found, read_directory
 from grebe.persistors.file.sides import SideReader

@@ -6,18 +6,17 @@ For loading, for checkpoints, and for readers beside a writer. Changes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
-from grebe.core import path as paths
-from grebe.core.operation import Delete, Operation, Put, PutMany, RecordGroup
+from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
 from grebe.persistence.contents import Contents, Side
+from grebe.persistence.formats.journal import JournalRecord
+from grebe.persistence.formats.partition import PartitionHeader, decode_documents, decode_header
 from grebe.persistors.file import names
 from grebe.persistors.file.filesystem import FileSystem
-from grebe.persistors.file.journal import JournalRecord
 from grebe.persistors.file.manifest import Manifest
 from grebe.persistors.file.pace import never
-from grebe.persistors.file.partition import PartitionHeader, decode_documents, decode_header
 from grebe.persistors.file.recovery import Found, journals_in, read_directory
 
 READ_ATTEMPTS_MAX = 50
@@ -60,20 +59,6 @@ def read_partition(
     data = fs.read(os.path.join(directory, name))
     header = decode_header(data, name)
     return header, decode_documents(data, header, name)
-
-
-def select(groups: Iterable[RecordGroup], wanted: Sequence[str] | None) -> Iterator[RecordGroup]:
-    """Yield what is at or under the paths that are wanted. O(documents), not O(paths)."""
-    asked = None if wanted is None else set(wanted)
-    for group in groups:
-        if asked is None or not asked.isdisjoint(paths.ancestors(group.collection)):
-            yield group
-            continue
-        prefix = group.collection + "/"
-        kept = [i for i, document_id in enumerate(group.ids) if prefix + document_id in asked]
-        if kept:
-            ids, values = [group.ids[i] for i in kept], [group.values[i] for i in kept]
-            yield group._replace(ids=ids, values=values)
 
 
 def read_consistently(
@@ -120,16 +105,6 @@ def commits_behind(
     if found.damage or found.manifest != manifest or found.commits[: len(known)] != known:
         return None
     return found.commits[len(known) :]
-
-
-def difference(before: Contents, after: Contents) -> list[Operation | PutMany]:
-    """Return the operations that make one of the other. O(documents)."""
-    old = {record.path: record for record in before.records()}
-    changed: list[Operation | PutMany] = []
-    for record in after.records():
-        if old.pop(record.path, None) != record:
-            changed.append(Put(*record))
-    return [*(Delete(path, False) for path in old), *changed]
 
 
 def contents_fit(contents: Contents, found: Found) -> bool:

@@ -22,16 +22,16 @@ from dataclasses import dataclass, field
 
 from grebe.errors import CorruptDataError
 from grebe.persistence.contents import Side
-from grebe.persistors.file import names
-from grebe.persistors.file.damage import Damage
-from grebe.persistors.file.filesystem import FileSystem
-from grebe.persistors.file.journal import Journal, JournalRecord, decode_journal
-from grebe.persistors.file.manifest import Manifest, PartitionFile, decode_manifest
-from grebe.persistors.file.partition import (
+from grebe.persistence.formats.journal import Journal, JournalRecord, decode_journal
+from grebe.persistence.formats.partition import (
     HEADER_START,
     PartitionHeader,
     decode_header,
 )
+from grebe.persistors.file import names
+from grebe.persistors.file.damage import Damage
+from grebe.persistors.file.filesystem import FileSystem
+from grebe.persistors.file.manifest import Manifest, PartitionFile, decode_manifest
 
 HEADER_READ_BYTES = 64 * 1024
 

@@ -26,7 +26,7 @@ from grebe.core import encoding
 from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import check_format, one_line
+from grebe.persistence.formats.text import check_format, one_line
 
 FORMAT = 1
 PUTS_JOINED_MAX = 1000
@@ -179,7 +179,7 @@ def decode_journal(data: bytes, file: str) -> Journal:
     damage = None
     while position < len(data):
         stop = data.find(b"\n", position) + 1
-        record = _decode_record(data[position:stop], seed) if stop else None
+        record = decode_record(data[position:stop], seed) if stop else None
         if record is None or (records and not _follows(record, records[-1])):
             if _is_record_behind(data, position, seed):
                 damage = f"{file}: damaged in front of valid records"
@@ -194,8 +194,12 @@ def _follows(record: JournalRecord, last: JournalRecord) -> bool:
     return record.lsn == last.lsn + (0 if record.carry else 1)
 
 
-def _decode_record(line: bytes, seed: int) -> JournalRecord | None:
-    """Return the commit that a line holds, or None if it is not whole."""
+def decode_record(line: bytes, seed: int) -> JournalRecord | None:
+    """Return the commit that a line holds, or None if it is not whole.
+
+    Raises:
+        CorruptDataError: it is whole, and no commit of Grebe's.
+    """
     body = line[:-_CHECKSUM_LENGTH]
     if line[-_CHECKSUM_LENGTH:] != b',"crc32":"%08x"}\n' % crc32(body, seed):
         return None
@@ -248,7 +252,7 @@ def _is_record_behind(data: bytes, position: int, seed: int) -> bool:
     """
     while match := _RECORD_START.search(data, position):
         stop = data.find(b"\n", match.start()) + 1
-        if stop and _decode_record(data[match.start() : stop], seed) is not None:
+        if stop and decode_record(data[match.start() : stop], seed) is not None:
             return True
         position = match.end()
     return False

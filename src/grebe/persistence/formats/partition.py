@@ -25,7 +25,7 @@ from grebe.core import encoding
 from grebe.core.operation import RecordGroup
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
-from grebe.persistors.file.text import check_format, one_line
+from grebe.persistence.formats.text import check_format, one_line
 
 FORMAT = 1
 BLOCK_LINES = 256
