@@ -61,8 +61,11 @@ class ExactSum:
 
     @property
     def mean(self) -> Any:
-        """The sum divided by the number of numbers; None if there are none."""
-        return self._result(self.count) if self.count else None
+        """The sum divided by the number of numbers, a float of ints; None if there are none."""
+        if not self.count:
+            return None
+        mean = self._result(self.count)
+        return float(mean) if isinstance(mean, int) else mean
 
     def _result(self, divisor: int) -> Any:
         if self._floats and not self._rest:

@@ -38,22 +38,24 @@ def routing_condition(query: Query[Any]) -> Comparison | OneOf | None:
 class Route:
     """The live queries of a scope that ask for values of one field."""
 
-    __slots__ = ("_by_value", "_get", "_holders", "_source", "path")
+    __slots__ = ("_by_value", "_get", "_holders", "_lives", "_source", "path")
 
     def __init__(self, path: str, source: Any) -> None:
         """Route by a field of the documents of a query's source."""
         self.path = path
         self._get = getter_of(path)
         self._source = source
+        self._lives: set[Any] = set()
         self._by_value: dict[SortKey, dict[Any, None]] = {}
         self._holders: dict[str, dict[Any, None]] = {}
 
     def __bool__(self) -> bool:
         """Tell whether there is any live query."""
-        return bool(self._by_value)
+        return bool(self._lives)
 
     def add(self, live: Any, condition: Comparison | OneOf) -> None:
         """Add a live query. O(documents that it holds)."""
+        self._lives.add(live)
         for value in _values(condition):
             self._by_value.setdefault(value, {})[live] = None
         for document_id in live.held():
@@ -62,6 +64,7 @@ class Route:
 
     def remove(self, live: Any, condition: Comparison | OneOf) -> None:
         """Remove a live query. O(documents that it holds)."""
+        self._lives.discard(live)
         for value in _values(condition):
             _discard(self._by_value, value, live)
         for document_id in live.held():
@@ -92,8 +95,7 @@ class Route:
 
     def check(self) -> None:
         """Raise AssertionError if it is not known who holds which document."""
-        lives = {live for alike in self._by_value.values() for live in alike}
-        wanted = {(key, live) for live in lives for key in live.held()}
+        wanted = {(key, live) for live in self._lives for key in live.held()}
         kept = {(key, live) for key, alike in self._holders.items() for live in alike}
         assert kept == wanted, f"the route by {self.path} does not know who holds what"
 
