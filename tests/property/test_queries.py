@@ -140,6 +140,8 @@ class Walk:
             operator = self.random.choice("&|~")
             count = 1 if operator == "~" else self.random.randrange(2, 4)
             return Clause(operator, inner=tuple(self.test(depth + 1) for _ in range(count)))
+        if self.random.random() < 0.5:
+            return self.likely()
         path = self.random.choice(FIELDS)
         operator = self.random.choice(
             [
@@ -167,10 +169,20 @@ class Walk:
             constant = self.anything()
         return Clause(operator, path, constant)
 
+    def likely(self) -> Clause:
+        """Return a condition that some documents meet and others do not."""
+        path, constant = self.random.choice([("n", self.number()), ("s", self.text())])
+        operator = self.random.choice(["==", "<", "<=", ">", ">=", "starts_with", "in_"])
+        if operator == "starts_with":
+            return Clause(operator, "s", self.random.choice(["a", "ab", "b"]))
+        if operator == "in_":
+            return Clause(operator, path, (constant, self.number(), self.text()))
+        return Clause(operator, path, constant)
+
     def asked(self) -> Asked:
         chance = self.random.random
         return Asked(
-            tuple(self.test() for _ in range(self.random.choice([0, 1, 1, 1, 2]))),
+            tuple(self.test() for _ in range(self.random.choice([0, 1, 1, 2, 2]))),
             tuple(
                 By(self.random.choice(FIELDS), chance() < 0.5)
                 for _ in range(self.random.choice([0, 1, 1, 2]))
@@ -465,6 +477,7 @@ class Walk:
         ]
         for _ in range(3):
             self.watch()
+        self.index()
         for _ in range(steps):
             self.random.choice(weighted)()
             if self.random.random() < 0.2:

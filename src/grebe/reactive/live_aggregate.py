@@ -16,7 +16,7 @@ from grebe.reactive.observer import Observer, log
 class LiveAggregate(LiveResult):
     """The live value of an aggregate, shared by the observers of equal ones."""
 
-    __slots__ = ("_contribution", "_contributions", "_live", "_totals", "aggregate")
+    __slots__ = ("_contribution", "_contributions", "_early", "_live", "_totals", "aggregate")
 
     def __init__(self, engine: LiveEngine, aggregate: Aggregate[Any]) -> None:
         query = aggregate.query
@@ -26,6 +26,8 @@ class LiveAggregate(LiveResult):
         self._live = LiveQuery(engine, query, keeps_rows=False)
         self._contribution = contribution_of(aggregate)
         self._contributions: dict[str, tuple[Contribution, int]] = {}
+        self._early: set[str] = set()
+        """Documents that were looked at for `get()`, whose broadcast is still to come."""
         self._totals = Totals(aggregate)
         for document_id, member in self._live.members():
             self._add(document_id, member)
@@ -46,6 +48,7 @@ class LiveAggregate(LiveResult):
     def apply(self, ids: Iterable[str]) -> None:
         """Look at documents again. O(ids log documents). The lock is held."""
         ids = list(ids)
+        self._early.update(ids)
         self._live.apply(ids)
         for document_id, member in self._live.take_differences():
             told = self._contributions.pop(document_id, None)
@@ -57,6 +60,9 @@ class LiveAggregate(LiveResult):
                 except Exception:
                     path = member.snapshot.path
                     log.exception("%s failed on %s, which is left out", self.name, path)
+        self._hold(ids)
+
+    def _hold(self, ids: Iterable[str]) -> None:
         if self.route is not None:
             for document_id in ids:
                 self.route.hold(document_id, self)
@@ -68,16 +74,18 @@ class LiveAggregate(LiveResult):
 
     def held(self) -> Iterable[str]:
         """Return the documents whose changes concern this value, whatever their data."""
-        return self._live.held()
+        return {*self._live.held(), *self._early}
 
     def holds(self, document_id: str) -> bool:
         """Tell whether changes of a document concern this value, whatever its data."""
-        return self._live.holds(document_id)
+        return document_id in self._early or self._live.holds(document_id)
 
     def collect(self, marks: Marks, deliver: Deliver) -> None:
         """Have the observers told the value, if it is another."""
         self.apply(marks)
         self.seen = self._engine.sequence
+        self._early.difference_update(marks)
+        self._hold(marks)
         if not any(mark & LOUD for mark in marks.values()):
             return
         value = self._totals.value()
