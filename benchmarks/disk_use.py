@@ -68,10 +68,10 @@ class Meter:
                 self._sizes[path] = size
             self.largest = max(self.largest, self._used)
 
-    def appended(self, path: str, size: int) -> None:
-        """Note that a file has grown."""
+    def written_to(self, path: str, end: int, size: int) -> None:
+        """Note that a file was written to, up to a place that may be behind its end."""
         self.written += size
-        self.changed(path, self._sizes.get(path, 0) + size)
+        self.changed(path, max(self._sizes.get(path, 0), end))
 
     def renamed(self, source: str, target: str) -> None:
         """Note that a file has taken the place of another, or of none."""
@@ -89,13 +89,23 @@ class MeteredFile:
         self._file = file
         self._path = path
         self._meter = meter
+        self._end = 0
 
     def write(self, data: bytes) -> None:
         """See NewFile."""
         self._file.write(data)
+        self._end += len(data)
+        self._grown(self._end, len(data))
+
+    def reserve(self, size: int) -> None:
+        """See NewFile."""
+        self._file.reserve(size)
+        self._grown(self._end + size, size)
+
+    def _grown(self, end: int, written: int) -> None:
         if self._path not in self._meter._sizes:
             self._path = self._path.removesuffix(".tmp")
-        self._meter.appended(self._path, len(data))
+        self._meter.written_to(self._path, end, written)
 
 
 class MeteredFileSystem(OsFileSystem):

@@ -81,6 +81,7 @@ class UnsyncedFile:
 
     def __init__(self, file: NewFile) -> None:
         self.write = file.write
+        self.reserve = file.reserve
         self.close = file.close
 
     def sync(self) -> None:
@@ -164,7 +165,7 @@ def _journal_line(directory: str) -> bytes:
             users.doc("000001").set(document(1, revision))
             store.commit()
         (journal,) = Path(directory).glob("journal-*")
-        return journal.read_bytes().splitlines(keepends=True)[-1]
+        return journal.read_bytes().rstrip(b" ").splitlines(keepends=True)[-1]
 
 
 def _grebe(store: grebe.Store) -> Update:

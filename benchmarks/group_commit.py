@@ -43,6 +43,7 @@ class CountedFile:
 
     def __init__(self, file: NewFile, count: list[int]) -> None:
         self.write = file.write
+        self.reserve = file.reserve
         self.close = file.close
         self._file = file
         self._count = count

@@ -49,6 +49,30 @@ def fill(fs: SimulatedFileSystem, store: grebe.Store) -> int:
     raise AssertionError("the disk never became full")
 
 
+def test_room_for_later_commits_is_not_needed():
+    """A commit that fits is acknowledged, also when the journal's room does not fit any more."""
+    fs = SimulatedFileSystem()
+    store = open_store(fs)
+    for number in range(2):
+        store.doc("u/1").set({"n": number})
+        store.commit()
+    while len(fs.read(journal_of(fs)).rstrip(b" ")) < len(fs.read(journal_of(fs))) - 200:
+        store.doc("u/1").update(n=store.doc("u/1").get().data["n"] + 1)
+        store.commit()
+    fs.capacity_bytes = fs.used_bytes + 150
+    store.doc("u/2").set({"n": 0, "text": "x" * 130})
+    store.commit()
+    assert fs.used_bytes == fs.capacity_bytes
+    assert contents(fs)["2"] == 0
+    fs.capacity_bytes = None
+    store.close()
+
+
+def journal_of(fs: SimulatedFileSystem) -> str:
+    (name,) = (path for path in fs.view() if "journal-" in path)
+    return name
+
+
 @pytest.fixture
 def fs() -> SimulatedFileSystem:
     return SimulatedFileSystem()

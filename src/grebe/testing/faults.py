@@ -21,7 +21,10 @@ from grebe.persistors.file.filesystem import FileSystem, NewFile
 R = TypeVar("R")
 
 CHANGING = frozenset(
-    {"make_directory", "create", "write", "sync", "close", "rename", "remove", "sync_directory"}
+    {
+        *("make_directory", "create", "write", "reserve", "sync", "close"),
+        *("rename", "remove", "sync_directory"),
+    }
 )
 """Kinds of calls that change something."""
 
@@ -149,13 +152,20 @@ class FaultyFile:
 
     def write(self, data: bytes) -> None:
         """See NewFile."""
-        fault = self._fs.begin("write", self._path)
+        self._write("write", self._inner.write, data, data[: len(data) // 2])
+
+    def reserve(self, size: int) -> None:
+        """See NewFile."""
+        self._write("reserve", self._inner.reserve, size, size // 2)
+
+    def _write(self, kind: str, write: Callable[[R], None], whole: R, half: R) -> None:
+        fault = self._fs.begin(kind, self._path)
         if fault is None:
-            self._inner.write(data)
+            write(whole)
             return
         if fault.when != "before":
             with contextlib.suppress(OSError):
-                self._inner.write(data if fault.when == "after" else data[: len(data) // 2])
+                write(whole if fault.when == "after" else half)
         raise error_of(fault, self._path)
 
     def sync(self) -> None:

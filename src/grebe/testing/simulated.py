@@ -27,12 +27,19 @@ class SimulatedFile:
     def __init__(self, fs: SimulatedFileSystem, node: int) -> None:
         self._fs = fs
         self._node = node
+        self._position = 0
         self._is_open = True
 
     def write(self, data: bytes) -> None:
-        """Append to what can be read; lost with the power until it is synced."""
+        """Add to what can be read; lost with the power until it is synced."""
         assert self._is_open, "written after close"
-        self._fs.append(self._node, data)
+        self._fs.write(self._node, self._position, data)
+        self._position += len(data)
+
+    def reserve(self, size: int) -> None:
+        """Fill with spaces; lost with the power until it is synced."""
+        assert self._is_open, "reserved after close"
+        self._fs.write(self._node, self._position, b" " * size)
 
     def sync(self) -> None:
         """Make the file's bytes last; not its name."""
@@ -176,16 +183,17 @@ class SimulatedFileSystem:
 
     # --- for SimulatedFile
 
-    def append(self, node: int, data: bytes) -> None:
-        """Write at the end of a file; as much as there is room for."""
+    def write(self, node: int, offset: int, data: bytes) -> None:
+        """Write to a file; as much as there is room for."""
         with self._lock:
             data = bytes(data)
-            whole = len(data)
+            whole, old = len(data), self._files[node]
             if self.capacity_bytes is not None:
-                data = data[: max(0, self.capacity_bytes - self.used_bytes)]
+                room = max(0, self.capacity_bytes - self.used_bytes)
+                data = data[: max(0, len(old) - offset) + room]
             if data:
-                self.disk = self.disk.changed(Write(node, len(self._files[node]), data))
-                self._files[node] += data
+                self.disk = self.disk.changed(Write(node, offset, data))
+                self._files[node] = old[:offset] + data + old[offset + len(data) :]
                 self._changed()
             if len(data) < whole:
                 raise _error(errno.ENOSPC, "")

@@ -252,6 +252,15 @@ def test_a_torn_tail_is_left_out(tail: bytes):
     assert journal.torn_bytes == len(tail)
 
 
+def test_room_for_later_commits_is_no_tail():
+    """Spaces behind the last record, or behind a torn one, are not counted."""
+    for torn in (b"", b'{"lsn":8,"oper'):
+        journal = read_journal(journal_of(RECORDS) + torn + b" " * 4096)
+        assert journal is not None
+        assert len(journal.records) == 3
+        assert journal.torn_bytes == len(torn)
+
+
 @pytest.mark.parametrize("middle", [b"", b"\0" * 10, b"\n", b'{"lsn":6}\n', b"x" * 40 + b"\n"])
 def test_a_hole_in_front_of_valid_records_is_damage(middle: bytes):
     """A record that is missing or damaged in front of valid ones is never skipped."""

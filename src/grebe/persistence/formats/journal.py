@@ -163,6 +163,7 @@ def decode_journal(data: bytes, file: str) -> Journal:
     Raises:
         CorruptDataError: the header is damaged.
     """
+    data = data.rstrip(b" ")  # room for commits to come; a whole record does not end in a space
     end = data.find(b"\n") + 1
     start = data[: max(0, end - _CHECKSUM_LENGTH)]
     seed = crc32(start)

@@ -14,6 +14,7 @@ A crash between any two steps leaves what recovery.py reads as the same state.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -46,17 +47,31 @@ class CheckpointJob:
     pause: Callable[[], None]
 
 
-class JournalWriter:
-    """A journal file that commits are appended to."""
+RESERVE_SHARE = 8
+"""A journal is at most by this part longer than what is in it, or by RESERVE_BYTES_MIN."""
+RESERVE_BYTES_MIN = 4096
+RESERVE_BYTES_MAX = 65536
+_DISK_IS_FULL = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)
+)
 
-    __slots__ = ("_file", "_seed", "number", "size")
+
+class JournalWriter:
+    """A journal file that commits are appended to.
+
+    It is kept a little longer than what is in it, filled with spaces: a commit that does not change
+    the length of the file leaves the system nothing to sync but the bytes of the commit.
+    """
+
+    __slots__ = ("_file", "_reserved", "_seed", "number", "size")
 
     def __init__(self, file: NewFile, seed: int, number: int, size: int) -> None:
         self._file = file
         self._seed = seed
         self.number = number
         self.size = size
-        """Length in bytes."""
+        """Length of its records in bytes."""
+        self._reserved = 0
 
     @classmethod
     def create(
@@ -99,7 +114,21 @@ class JournalWriter:
         for part in encode_record(record, self._seed):
             self._file.write(part)
             self.size += len(part)
+            self._reserved -= len(part)
+        if self._reserved < 0:
+            self._reserve()
         self._file.sync()
+
+    def _reserve(self) -> None:
+        """Make room for the next commits; on a disk that is too full for that they do without."""
+        size = min(max(self.size // RESERVE_SHARE, RESERVE_BYTES_MIN), RESERVE_BYTES_MAX)
+        self._reserved = 0
+        try:
+            self._file.reserve(size)
+            self._reserved = size
+        except OSError as error:
+            if error.errno not in _DISK_IS_FULL:
+                raise
 
     def close(self) -> None:
         """Close the file; everything acknowledged in it was synced."""

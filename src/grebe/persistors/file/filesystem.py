@@ -25,7 +25,13 @@ class NewFile(Protocol):
     """A file being written, from its beginning."""
 
     def write(self, data: bytes) -> None:
-        """Append all of `data`; what was written when it raises is unknown."""
+        """Write all of `data` behind what was written; how much is when it raises is unknown."""
+
+    def reserve(self, size: int) -> None:
+        """Fill that many bytes with spaces, which the next writes replace.
+
+        When it raises, fewer may be filled; writing goes on at the same place all the same.
+        """
 
     def sync(self) -> None:
         """Return when all that was written is on the disk."""
@@ -90,6 +96,14 @@ class OsNewFile:
             view = memoryview(data)
             while written < len(data):
                 written += os.write(self._fd, view[written:])
+
+    def reserve(self, size: int) -> None:
+        """See NewFile."""
+        position = os.lseek(self._fd, 0, os.SEEK_CUR)
+        try:
+            self.write(b" " * size)
+        finally:
+            os.lseek(self._fd, position, os.SEEK_SET)
 
     def sync(self) -> None:
         """See NewFile."""
@@ -161,7 +175,7 @@ class OsFileSystem:
 
     def create(self, path: str) -> NewFile:
         """See FileSystem."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         return OsNewFile(os.open(path, flags, FILE_MODE))
 
