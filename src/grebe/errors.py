@@ -56,15 +56,29 @@ class DocumentNotFoundError(GrebeError, KeyError):
 
 
 class DocumentTypeError(GrebeError, TypeError):
-    """Stored data does not fit the model through which it is read.
+    """Stored data does not fit the model through which it is read; it stays as it is.
 
     Attributes:
         path: path of the document.
+        field: place in its data, such as `$.address.zip`; `$` is the whole.
+        stored: type of what is there, or "missing".
+        wanted: what the model wants there.
     """
 
-    def __init__(self, message: str, path: str) -> None:
+    def __init__(
+        self,
+        message: str,
+        path: str,
+        *,
+        field: str = "$",
+        stored: str | None = None,
+        wanted: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.path = path
+        self.field = field
+        self.stored = stored
+        self.wanted = wanted
 
 
 class SerializationError(GrebeError, TypeError):

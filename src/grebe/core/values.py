@@ -191,6 +191,13 @@ def decode_plain(value: bytes) -> Any:
     return _freeze_list(data) if kind is list else data
 
 
+def read_only(data: Any) -> Any:
+    """Return decoded data as readers get it: its dicts and lists are replaced, in place, inside."""
+    if type(data) is dict:
+        return _freeze_dict(data)
+    return _freeze_list(data) if type(data) is list else data
+
+
 def _freeze_dict(data: dict[str, Any]) -> ReadOnlyDict:
     for key, item in data.items():
         kind = type(item)

@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from grebe.core import encoding
 from grebe.core.entry import Entry
-from grebe.documents.models import Adapter
+from grebe.documents.models import UNREAD, Adapter
 
 if TYPE_CHECKING:
     from grebe.documents.document import Document
 
 T = TypeVar("T")
-
-
-class _Unread:
-    """Stands for data that nobody has looked at yet (None is never a document)."""
-
-
-_UNREAD = _Unread()
 
 
 class Snapshot(Generic[T]):
@@ -30,11 +23,13 @@ class Snapshot(Generic[T]):
 
     __slots__ = ("_adapter", "_data", "_doc", "_value")
 
-    def __init__(self, doc: Document[T], value: bytes, adapter: Adapter) -> None:
+    def __init__(
+        self, doc: Document[T], value: bytes, adapter: Adapter, data: Any = UNREAD
+    ) -> None:
         self._doc = doc
         self._value = value
         self._adapter = adapter
-        self._data: Any = _UNREAD
+        self._data = data
 
     @property
     def doc(self) -> Document[T]:
@@ -59,7 +54,7 @@ class Snapshot(Generic[T]):
             DocumentTypeError: the stored data does not fit the collection's model.
         """
         data = self._data
-        if data is _UNREAD:
+        if data is UNREAD:
             data = self._data = self._adapter.decode(self._value, self._doc.path)
         return data  # type: ignore[no-any-return]
 
@@ -78,10 +73,15 @@ class Snapshot(Generic[T]):
         return f"<Snapshot {self.path!r}: {len(self._value)} bytes>"
 
 
-def snapshot_of(doc: Document[Any], entry: Entry, adapter: Adapter) -> Snapshot[Any]:
-    """Return the snapshot of an entry: the one made before, if it was made for the same model."""
+def snapshot_of(
+    doc: Document[Any], entry: Entry, adapter: Adapter, data: Any = UNREAD
+) -> Snapshot[Any]:
+    """Return the snapshot of an entry: the one made before, if it was made for the same model.
+
+    `data` is what the adapter would decode, where that is known already.
+    """
     view: Snapshot[Any] | None = entry.view
     if view is not None and view._adapter is adapter:
         return view
-    view = entry.view = Snapshot(doc, entry.value, adapter)
+    view = entry.view = Snapshot(doc, entry.value, adapter, data)
     return view

@@ -23,6 +23,7 @@ from grebe.core.tree import CollectionNode, Place
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
 from grebe.documents.engine import Existence
+from grebe.documents.models import UNREAD
 from grebe.documents.results import LazySnapshots
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.documents.transaction import Transaction
@@ -56,7 +57,7 @@ class Writer(State):
     ) -> Snapshot[Any]:
         """See Engine."""
         adapter = doc.parent._adapter()
-        value = adapter.encode(data, doc.path)
+        value, seen = adapter.capture(data, doc.path)
         with self.lock:
             self.check_writable()
             node = self.tree.collections.get(doc.parent.path)
@@ -66,8 +67,9 @@ class Writer(State):
                     raise DocumentExistsError(doc.path)
                 if not exists and existence is Existence.PRESENT:
                     raise DocumentNotFoundError(doc.path)
-            entry = self._store(doc, value, None, broadcast, persist)
-            snapshot = snapshot_of(doc, entry, adapter)  # now, so that live queries find it made
+            entry = self._store(doc, value, None, broadcast, persist, seen=seen)
+            # Now, so that live queries find it made.
+            snapshot = snapshot_of(doc, entry, adapter, seen)
         self.written()
         return snapshot
 
@@ -81,11 +83,11 @@ class Writer(State):
             entry = self.tree.get(doc.path)
             if entry is None:
                 raise DocumentNotFoundError(doc.path)
-            value = adapter.encode(change(entry), doc.path)
+            value, seen = adapter.capture(change(entry), doc.path)
             if self.tree.get(doc.path) is None:
                 raise DocumentNotFoundError(doc.path)
-            entry = self._store(doc, value, None, broadcast, persist)
-            snapshot = snapshot_of(doc, entry, adapter)
+            entry = self._store(doc, value, None, broadcast, persist, seen=seen)
+            snapshot = snapshot_of(doc, entry, adapter, seen)
         self.written()
         return snapshot
 
@@ -300,17 +302,15 @@ class Writer(State):
             for document_id in ids:
                 self.broadcasting.mark(collection, document_id, flags)
 
-    def _compute(self, resolved: ResolvedOptions, doc: Document[Any], value: bytes) -> Computed:
+    def _compute(
+        self, resolved: ResolvedOptions, doc: Document[Any], value: bytes, seen: Any = UNREAD
+    ) -> Computed:
         """Ask the user's functions about a value; nothing has been changed yet."""
-        adapter = doc.parent._adapter()
-
-        def snapshot() -> Snapshot[Any]:
-            return Snapshot(doc, value, adapter)
-
-        partition = self.placement.compute(resolved, snapshot, doc.path)
+        snapshot = Snapshot(doc, value, doc.parent._adapter(), seen)
+        partition = self.placement.compute(resolved, lambda: snapshot, doc.path)
         if resolved.depends_on is None:
             return Computed(partition, None)
-        wanted = self.compute_dependencies(resolved.depends_on, snapshot())
+        wanted = self.compute_dependencies(resolved.depends_on, snapshot)
         return Computed(partition, wanted)
 
     def _store(
@@ -320,8 +320,10 @@ class Writer(State):
         computed: Computed | None,
         broadcast: bool,
         persist: bool,
+        *,
+        seen: Any = UNREAD,
     ) -> Entry:
-        """Put a checked value in its place. The lock is held."""
+        """Put a checked value in its place. The lock is held. `seen`: see Adapter.capture."""
         collection, document_id = doc.parent.path, doc.id
         resolved = self.options.resolve(collection)
         node = self.tree.collections.get(collection)
@@ -336,7 +338,7 @@ class Writer(State):
         ):
             partition = resolved.partition
         else:
-            found = computed or self._compute(resolved, doc, value)
+            found = computed or self._compute(resolved, doc, value, seen)
             partition, wanted_dependencies = found
             if computed is not None and resolved.partition_above is not None:
                 # The document above may have been written since, in the same transaction.

@@ -158,14 +158,14 @@ def test_fields_that_json_cannot_hold_are_refused(users: grebe.Collection[User])
 
 def test_reading_through_another_model_parses(store: grebe.Store) -> None:
     """The same document as plain data, as a dataclass, as another one that fits."""
-    store.doc("users/1").set({"name": "x", "age": 3, "more": [1]})
+    store.doc("users/1").set({"age": 3, "name": "x"})
     users = store.collection("users", model=User)
     assert users.doc("1").get().data == User("x", 3)
     addresses = store.collection("users", from_json=lambda d: d["name"], to_json=str)
     assert addresses.doc("1").get().data == "x"
     assert users.doc("1").get().data == User("x", 3)
     store.collection("users", model=None, from_json=None, to_json=None)
-    assert store.doc("users/1").get().data == {"name": "x", "age": 3, "more": [1]}
+    assert store.doc("users/1").get().data == {"name": "x", "age": 3}
 
 
 def test_reading_what_does_not_fit_says_so(store: grebe.Store) -> None:
