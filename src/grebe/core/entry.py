@@ -50,15 +50,16 @@ class Entry:
 
 def is_same(old: Entry, value: bytes) -> bool:
     """Tell whether a value that this process encoded is the JSON that is stored already."""
-    if old.value == value:
+    stored = old.value
+    if stored == value:
         return True
     # Two texts by the same encoder are of one value only if one is a permutation of the other; the
     # low half of this checksum is the sum of the bytes.
-    if old.home.canonical and (
-        len(old.value) != len(value) or (adler32(old.value) ^ adler32(value)) & 0xFFFF
-    ):
+    if (
+        len(stored) != len(value) or (adler32(stored) ^ adler32(value)) & 0xFFFF
+    ) and old.home.canonical:
         return False
-    return encoding.same_json(old.value, value)
+    return encoding.same_json(stored, value)
 
 
 def holds_same(left: Entry, right: Entry) -> bool:

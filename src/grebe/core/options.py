@@ -60,7 +60,10 @@ class Options:
 
     defaults: CollectionOptions = field(default_factory=CollectionOptions)
     by_path: dict[str, CollectionOptions] = field(default_factory=dict)
-    _resolved: dict[str, ResolvedOptions] = field(default_factory=dict)
+    adapters: dict[str, Any] = field(default_factory=dict)
+    """The model adapters in `by_path`, where a look-up is enough for every read."""
+    resolved: dict[str, ResolvedOptions] = field(default_factory=dict)
+    """What `resolve` has found out since the last change."""
 
     def set(self, collection: str, given: dict[str, Any]) -> None:
         """Remember the options in `given` that are not UNSET; None takes one back."""
@@ -75,21 +78,24 @@ class Options:
         options = self.by_path.setdefault(collection, CollectionOptions())
         for name, value in changed.items():
             setattr(options, name, value)
+        if options.adapter is None:
+            self.adapters.pop(collection, None)
+        else:
+            self.adapters[collection] = options.adapter
         if all(getattr(options, item.name) is None for item in fields(options)):
             del self.by_path[collection]
-        self._resolved.clear()
+        self.resolved.clear()
 
     def resolve(self, collection: str) -> ResolvedOptions:
         """Return what holds for a collection. A dict look-up after the first time."""
-        found = self._resolved.get(collection)
+        found = self.resolved.get(collection)
         if found is None:
-            found = self._resolved[collection] = self._resolve(collection)
+            found = self.resolved[collection] = self._resolve(collection)
         return found
 
     def adapter(self, collection: str) -> Any:
         """Return the model adapter remembered for a collection, or None."""
-        options = self.by_path.get(collection)
-        return None if options is None else options.adapter
+        return self.adapters.get(collection)
 
     def indexes(self, collection: str) -> tuple[str, ...] | None:
         """Return the fields that are to be indexed in a collection, or None."""

@@ -69,6 +69,8 @@ def _is_plain(value: object) -> bool:
             elif kind is float:
                 if item - item != 0:  # infinities and NaN
                     return False
+            elif kind is list and _NO_NUMBERS.issuperset(map(type, item)):
+                continue
             elif not _is_plain(item):
                 return False
         return True

@@ -10,7 +10,7 @@ from grebe.core.ids import random_id
 from grebe.core.options import UNSET, PartitionOption, Unset
 from grebe.documents.document import Document
 from grebe.documents.fields import path_of
-from grebe.documents.models import Adapter, adapter_for
+from grebe.documents.models import PLAIN, Adapter, adapter_for
 from grebe.documents.query import EVERYTHING, Query, Spec
 from grebe.documents.snapshot import Snapshot, snapshot_of
 
@@ -60,6 +60,8 @@ class Collection(Query[T]):
         Raises:
             InvalidPathError: the id is empty or holds `/`, NUL or a lone surrogate.
         """
+        if type(id) is str and id.isalnum():  # as nearly all are, see check_segment
+            return Document(self, id)
         return Document(self, random_id() if id is None else paths.check_segment(id))
 
     def exists(self) -> bool:
@@ -122,7 +124,7 @@ class Collection(Query[T]):
         return self.path
 
     def _adapter(self) -> Adapter:
-        return self._own_adapter or self._engine.adapter(self.path)
+        return self._own_adapter or self._engine.adapters.get(self.path, PLAIN)
 
     def _snapshot(self, key: str, entry: Entry) -> Snapshot[T]:
         return snapshot_of(Document(self, key), entry, self._adapter())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from grebe.core import path as paths
 from grebe.documents.engine import Existence
+from grebe.documents.models import PLAIN
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.errors import DocumentNotFoundError
 
@@ -30,13 +31,22 @@ class Document(Generic[T]):
     take `broadcast=False`, not to announce the write, and `persist=False`, to keep it from disk.
     """
 
-    __slots__ = ("__weakref__", "id", "parent", "path")
+    __slots__ = ("__weakref__", "_path", "id", "parent")
 
     def __init__(self, parent: Collection[T], id: str) -> None:
         self.parent = parent
         """The collection that holds the document."""
         self.id = id
-        self.path = f"{parent.path}/{id}"
+        self._path: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Path of the document."""
+        # Made when somebody asks: most references are only read through.
+        path = self._path
+        if path is None:
+            path = self._path = f"{self.parent.path}/{self.id}"
+        return path
 
     @overload
     def collection(self, name: str, *, model: type[M], **options: Any) -> Collection[M]: ...
@@ -91,12 +101,21 @@ class Document(Generic[T]):
         >>> user.get() is None, user.set({"age": 28}).data
         (True, {'age': 28})
         """
+        # What _adapter and snapshot_of do, without calling them: most reads end here.
         parent = self.parent
         engine = parent._engine
-        engine.check_open()
-        node = engine.tree.collections.get(parent.path)
+        if engine.closed:
+            engine.check_open()
+        collection = parent.path
+        node = engine.tree.collections.get(collection)
         entry = None if node is None else node.documents.get(self.id)
-        return None if entry is None else snapshot_of(self, entry, parent._adapter())
+        if entry is None:
+            return None
+        adapter = parent._own_adapter or engine.adapters.get(collection, PLAIN)
+        view: Snapshot[T] | None = entry.view
+        if view is not None and view._adapter is adapter:
+            return view
+        return snapshot_of(self, entry, adapter)
 
     def exists(self) -> bool:
         """Tell whether the document is there."""

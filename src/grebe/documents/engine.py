@@ -36,6 +36,9 @@ class Engine(Protocol):
     """What documents, collections, queries and transactions ask of their store."""
 
     tree: Tree[Entry]
+    adapters: dict[str, Adapter]
+    """Of the collections that have one; see `adapter`."""
+    closed: bool
 
     def check_open(self) -> None:
         """Raise StoreClosedError if the store is closed."""

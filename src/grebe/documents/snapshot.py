@@ -21,12 +21,14 @@ class Snapshot(Generic[T]):
     document and hold the same data.
     """
 
-    __slots__ = ("_adapter", "_data", "_doc", "_value")
+    __slots__ = ("_adapter", "_collection", "_data", "_id", "_value")
 
     def __init__(
         self, doc: Document[T], value: bytes, adapter: Adapter, data: Any = UNREAD
     ) -> None:
-        self._doc = doc
+        # Not the reference itself: snapshots are kept for every document that was looked at.
+        self._collection = doc.parent
+        self._id = doc.id
         self._value = value
         self._adapter = adapter
         self._data = data
@@ -34,17 +36,17 @@ class Snapshot(Generic[T]):
     @property
     def doc(self) -> Document[T]:
         """The document this is a snapshot of."""
-        return self._doc
+        return self._collection.doc(self._id)
 
     @property
     def id(self) -> str:
         """Id of the document."""
-        return self._doc.id
+        return self._id
 
     @property
     def path(self) -> str:
         """Path of the document."""
-        return self._doc.path
+        return f"{self._collection.path}/{self._id}"
 
     @property
     def data(self) -> T:
@@ -55,7 +57,7 @@ class Snapshot(Generic[T]):
         """
         data = self._data
         if data is UNREAD:
-            data = self._data = self._adapter.decode(self._value, self._doc.path)
+            data = self._data = self._adapter.decode(self._value, self.path)
         return data  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:

@@ -38,6 +38,7 @@ class State:
         self.lock = threading.RLock()
         self.tree: Tree[Entry] = Tree()
         self.options = Options(defaults)
+        self.adapters = self.options.adapters
         self.hydration = Hydration(self.tree)
         self.placement = Placement(self.tree, self.options, self.hydration.knows_all)
         self.finder = Finder(self.tree, self.lock, self.adapter)
@@ -59,7 +60,8 @@ class State:
 
     def adapter(self, collection: str) -> Adapter:
         """See Engine."""
-        return self.options.adapter(collection) or PLAIN
+        found: Adapter = self.adapters.get(collection, PLAIN)
+        return found
 
     def reference(self, path: str) -> Document[Any]:
         """Return the reference for a valid document path."""

@@ -59,7 +59,8 @@ class Writer(State):
         adapter = doc.parent._adapter()
         value, seen = adapter.capture(data, doc.path)
         with self.lock:
-            self.check_writable()
+            if self.closed or self.read_only is not None:
+                self.check_writable()
             node = self.tree.collections.get(doc.parent.path)
             if existence is not Existence.ANY:
                 exists = node is not None and doc.id in node.documents
@@ -70,7 +71,8 @@ class Writer(State):
             entry = self._store(doc, value, None, broadcast, persist, seen=seen)
             # Now, so that live queries find it made.
             snapshot = snapshot_of(doc, entry, adapter, seen)
-        self.written()
+        if self.broadcasting.watched:
+            self.written()
         return snapshot
 
     def rewrite(
@@ -325,7 +327,7 @@ class Writer(State):
     ) -> Entry:
         """Put a checked value in its place. The lock is held. `seen`: see Adapter.capture."""
         collection, document_id = doc.parent.path, doc.id
-        resolved = self.options.resolve(collection)
+        resolved = self.options.resolved.get(collection) or self.options.resolve(collection)
         node = self.tree.collections.get(collection)
         old = None if node is None else node.documents.get(document_id)
         persist = persist and resolved.persist
@@ -364,7 +366,8 @@ class Writer(State):
         if persist:
             if resolved.partition_by is None and node.settled is not resolved:
                 self.placement.note_settled(node, resolved, partition)
-            self._give(Put(doc.path, value, partition))
+            if self.committer is not None:
+                self._give(Put(doc.path, value, partition))
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
         if self.broadcasting.watched or self.finder.indexes:
