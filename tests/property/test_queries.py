@@ -93,7 +93,10 @@ class Walk:
         self.data: dict[str, Any] = {}
         self.quiet: dict[str, Any] = {}
         """Documents whose last write was silent."""
-        self.loud = False
+        self.announced: set[str] = set()
+        """Documents with a write since the last broadcast that is to be announced."""
+        self.began = False
+        """Whether an observer began since the last broadcast."""
         self.watched: list[Watched] = []
         self.totals: list[Total] = []
         self.log: list[str] = []
@@ -201,7 +204,11 @@ class Walk:
         (name,) = self.random.choices(COLLECTIONS, weights)
         return f"{name}/{self.random.choice(IDS)}"
 
-    def is_loud(self) -> bool:
+    def is_loud(self, path: str) -> bool:
+        if self.began and any(paths.is_under(one, path) for one in self.announced):
+            # Whether a silent write that follows one to be announced is told to an observer that
+            # began between them, is open: it depends on whether others watch the same.
+            return True
         return not self.is_silent or self.random.random() < 0.7
 
     # --- writes
@@ -214,17 +221,11 @@ class Walk:
             self.note(path, loud)
 
     def note(self, path: str, loud: bool) -> None:
-        self.loud = self.loud or loud
         if loud:
             self.quiet.pop(path, None)
             self.announced.add(path)
         elif path not in self.announced:
             self.quiet[path] = None
-
-    @property
-    def announced(self) -> set[str]:
-        """Documents with a write since the last broadcast that is to be announced."""
-        return self.__dict__.setdefault("_announced", set())  # type: ignore[no-any-return]
 
     def removed(self, path: str, loud: bool) -> None:
         for gone in [p for p in self.data if paths.is_under(p, path)]:
@@ -234,7 +235,8 @@ class Walk:
             del self.unloaded[gone]
 
     def write(self) -> None:
-        path, value, loud = self.any_doc(), self.value(), self.is_loud()
+        path, value = self.any_doc(), self.value()
+        loud = self.is_loud(path)
         if self.random.random() < 0.3 and path in self.data:
             value = {**self.data[path], self.random.choice("ns"): self.number()}
         self.log.append(f"set {path} {value} loud={loud}")
@@ -245,7 +247,7 @@ class Walk:
         path = self.any_doc()
         if self.random.random() < 0.1:
             path = self.random.choice(["p/1", "p/2", "p", "u"])
-        loud = self.is_loud()
+        loud = self.is_loud(path)
         self.log.append(f"delete {path} loud={loud}")
         target = self.store.doc if paths.is_document(path) else self.store.collection
         target(path).delete(broadcast=loud)  # type: ignore[operator]
@@ -367,6 +369,7 @@ class Walk:
         if self.random.random() < 0.5:
             one.observer.subscribe(one.values.append)
         self.watched.append(one)
+        self.began = True
 
     def watch_total(self) -> None:
         if len(self.totals) > 5:
@@ -379,6 +382,7 @@ class Walk:
         total = Total(asked, name, by, aggregate, aggregate.observe(), aggregate.get())
         total.observer.subscribe(total.values.append)
         self.totals.append(total)
+        self.began = True
 
     def broadcast(self) -> None:
         self.log.append("broadcast")
@@ -391,7 +395,7 @@ class Walk:
         for total in self.totals:
             self.check_total(total)
         self.announced.clear()
-        self.loud = False
+        self.began = False
 
     def check_told(self, one: Watched) -> None:
         where = self.story("told", one.query)

@@ -238,18 +238,20 @@ def group_of_missing_is_left_out(patch: Patch) -> None:
 
 
 def aggregate_told_late(patch: Patch) -> None:
-    patch.setattr(live_aggregate.LiveAggregate, "collect", lambda self, marks, deliver: None)
+    patch.setattr(live_aggregate.LiveAggregate, "collect", lambda self, *_: None)
 
 
 # --- groups of collections
 
 
 def group_not_told(patch: Patch) -> None:
-    def mark(self: Any, collection: str, document_id: str, flags: int) -> None:
-        self.sequence += 1
-        self._mark(collection, document_id, flags)
+    mark = broadcast.Broadcast.mark
 
-    patch.setattr(broadcast.Broadcast, "mark", mark)
+    def mark_alone(self: Any, *given: Any) -> None:
+        self._groups = ()
+        mark(self, *given)
+
+    patch.setattr(broadcast.Broadcast, "mark", mark_alone)
 
 
 def group_in_order_of_collections(patch: Patch) -> None:

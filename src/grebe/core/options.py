@@ -93,10 +93,6 @@ class Options:
             found = self.resolved[collection] = self._resolve(collection)
         return found
 
-    def adapter(self, collection: str) -> Any:
-        """Return the model adapter remembered for a collection, or None."""
-        return self.adapters.get(collection)
-
     def indexes(self, collection: str) -> tuple[str, ...] | None:
         """Return the fields that are to be indexed in a collection, or None."""
         options = self.by_path.get(collection)

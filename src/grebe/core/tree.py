@@ -137,10 +137,12 @@ class Tree(Generic[Leaf]):
 
         The scope of a collection is its path; for all those of a name see `group_scope`.
         """
+        node = self.collections.get(scope)
+        if node is not None:
+            return node.documents
         if scope.startswith("/"):
             return GroupDocuments(self, self._by_name.get(scope[2:], {}))
-        node = self.collections.get(scope)
-        return {} if node is None else node.documents
+        return {}
 
     def has_subtree(self, collection: str, document_id: str) -> bool:
         """Tell whether anything is stored under a document (itself apart)."""

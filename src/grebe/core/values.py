@@ -40,6 +40,28 @@ def encode_plain(value: object, path: str) -> bytes:
         raise _too_deep(value, path) from error
 
 
+def capture_plain(value: object, path: str) -> tuple[bytes, ReadOnlyDict | None]:
+    """Return the JSON of a plain value, and what readers see of it, if that is a flat dict.
+
+    It costs less than to decode the JSON later. None otherwise. Raises as `encode_plain` does.
+    """
+    if type(value) is dict:
+        captured = ReadOnlyDict(value)  # encoded from the copy, which nobody changes meanwhile
+        if _is_plain(captured):
+            try:
+                encoded = encoding.encode(captured)
+            except UnicodeEncodeError:
+                pass  # said better below
+            else:
+                return encoded, captured if _is_flat(encoded) else None
+    return encode_plain(value, path), None
+
+
+def _is_flat(encoded: bytes) -> bool:
+    """Tell whether nothing is nested in the JSON of a dict: no bracket, save in a text."""
+    return encoded.find(b"{", 1) < 0 and encoded.find(b"[") < 0
+
+
 def _too_deep(value: object, path: str) -> SerializationError:
     try:
         _convert(value, path, "$", ())
@@ -56,7 +78,7 @@ def _is_plain(value: object) -> bool:
     Scalars are tested in place because a call for each would double the cost.
     """
     kind = type(value)
-    if kind is dict:
+    if kind is dict or kind is ReadOnlyDict:
         for key, item in value.items():  # type: ignore[attr-defined]
             if type(key) is not str:
                 return False
@@ -186,10 +208,7 @@ def decode_plain(value: bytes) -> Any:
     data = encoding.decode(value)
     kind = type(data)
     if kind is dict:
-        # No bracket behind the first byte (save in a text): nothing nested to look for.
-        if value.find(b"{", 1) < 0 and value.find(b"[") < 0:
-            return ReadOnlyDict(data)
-        return _freeze_dict(data)
+        return ReadOnlyDict(data) if _is_flat(value) else _freeze_dict(data)
     return _freeze_list(data) if kind is list else data
 
 

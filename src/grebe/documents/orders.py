@@ -7,7 +7,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from grebe.core.ordering import RANK_NUMBER, SortKey, ascending, descending
+from grebe.core.ordering import MISSING, RANK_NUMBER, SortKey, ascending, descending
+from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import getter_of
 from grebe.documents.fields import Field, path_of
 from grebe.documents.snapshot import Snapshot
@@ -81,12 +82,19 @@ def row_key_of(orders: tuple[Order, ...]) -> RowKey | None:
 
 def _row_key_of_one(order: Order) -> RowKey:
     value_of = order.value_of()
+    name = order.path if order.path is not None and "." not in order.path else None
     sign = -1 if order.desc else 1
     rank = sign * RANK_NUMBER
     key_of = descending if order.desc else ascending
 
     def row_key(snapshot: Snapshot[Any], number: int) -> SortKey:
-        value = value_of(snapshot)
+        data = snapshot._data
+        if data.__class__ is not ReadOnlyDict:
+            data = snapshot.data  # nobody has read it yet, or it is no dict
+        if name is not None and data.__class__ is ReadOnlyDict:
+            value = data.get(name, MISSING)  # what `value_of` does for most documents
+        else:
+            value = value_of(snapshot)
         kind = value.__class__
         if kind is int or (kind is float and value == value):  # most orders are by a number
             return rank, sign * value, number

@@ -65,7 +65,11 @@ class Broadcast:
         self.watched = False
         """Whether anybody observes anything; if not, writes need not be marked."""
         self._watchers = Watchers()
-        self._marks: dict[str, Marks] = {}
+        self.results = self._watchers.results
+        """Live results by scope."""
+        self._groups = self._watchers.groups
+        self._watched_documents = self._watchers.documents
+        self.marks: dict[str, Marks] = {}
         """By scope. A write of a collection in a watched group is marked in both scopes."""
         self.sequence = 0
         """Number of the last mark."""
@@ -84,25 +88,28 @@ class Broadcast:
     def mark(self, collection: str, document_id: str, flags: int) -> None:
         """Note that a document was written, touched, loaded or deleted."""
         self.sequence += 1
-        self._mark(collection, document_id, flags)
-        if self._watchers.groups:
-            scope = group_scope(collection.rpartition("/")[2])
-            if scope in self._watchers.groups:
-                self._mark(scope, f"{collection}/{document_id}", flags)
-
-    def _mark(self, scope: str, key: str, flags: int) -> None:
-        marks = self._marks.get(scope)
+        marks = self.marks.get(collection)
         if marks is None:
-            marks = self._marks[scope] = {}
-        before = marks.pop(key, 0)
-        marks[key] = self.sequence << FLAG_BITS | flags | before & (1 << FLAG_BITS) - 1
+            self.marks[collection] = {document_id: self.sequence << FLAG_BITS | flags}
+        else:
+            self._mark_once_more(marks, document_id, flags)
+        if self._groups:
+            scope = group_scope(collection.rpartition("/")[2])
+            if scope in self._groups:
+                marks = self.marks.setdefault(scope, {})
+                self._mark_once_more(marks, f"{collection}/{document_id}", flags)
+
+    def _mark_once_more(self, marks: Marks, key: str, flags: int) -> None:
+        if key in marks:
+            flags |= marks.pop(key) & (1 << FLAG_BITS) - 1
+        marks[key] = self.sequence << FLAG_BITS | flags
 
     def pending(self) -> dict[str, list[str]]:
         """Return the ids that wait for the broadcast, by collection, for inspection."""
         return {scope: list(marks) for scope, marks in self._collections()}
 
     def _collections(self) -> list[tuple[str, Marks]]:
-        return [(scope, marks) for scope, marks in self._marks.items() if scope[0] != "/"]
+        return [(scope, marks) for scope, marks in self.marks.items() if scope[0] != "/"]
 
     # --- observers
 
@@ -152,7 +159,7 @@ class Broadcast:
                 self._watchers.remove_result(live)
             if not self._watchers:
                 self.watched = False
-                self._marks.clear()
+                self.marks.clear()
 
     def observers(self) -> list[Observer[Any, Any]]:
         """Return all open observers."""
@@ -165,7 +172,7 @@ class Broadcast:
 
     def catch_up(self, live: Any) -> None:
         """Apply to a live result the marks that it has not seen. O(those marks)."""
-        marks = self._marks.get(live.scope)
+        marks = self.marks.get(live.scope)
         if marks and live.seen < self.sequence:
             unseen = []
             for key in reversed(marks):
@@ -173,13 +180,13 @@ class Broadcast:
                     break
                 unseen.append(key)
             live.seen = self.sequence
-            live.apply(reversed(unseen))
+            live.apply(reversed(unseen), self.documents(live.scope))
 
     # --- delivery; the store's lock is not held
 
     def request(self) -> None:
         """Have the marks delivered: by the scheduler, in the event loop's next turn, or now."""
-        if not self._marks:
+        if not self.marks:
             return
         if self._scheduler is not None:
             if self._requested is None:
@@ -213,16 +220,18 @@ class Broadcast:
         but `now`, when the caller also waits for the other thread.
         """
         me = threading.get_ident()
+        self._again = True  # whoever has the turn sees it when he gives it back
         if now:
             self._now = True
-        self._again = True  # whoever has the turn sees it when he gives it back
-        if not self._turn.acquire(blocking=now and self._thread != me):
+            if not self._turn.acquire(self._thread != me):
+                return
+        elif not self._turn.acquire(False):
             return
         try:
             self._thread = me
             self._again = False
             deliveries = self._deliveries
-            while (self._marks or deliveries) and self._collect():
+            while (self.marks or deliveries) and self._collect():
                 while deliveries:
                     observer, changes = deliveries.popleft()
                     observer.deliver(changes)
@@ -245,20 +254,22 @@ class Broadcast:
             now, self._now = self._now, False
             if self.open_batches and not now:
                 return bool(self._deliveries)
-            if self.dependencies and self._marks:
+            if self.dependencies.forward and self.marks:
                 self._mark_dependents()
             deliver = self._deliveries.append
-            for scope, marks in self._marks.items():
-                results = self._watchers.results.get(scope)
+            for scope, marks in self.marks.items():
+                results = self.results.get(scope)
                 if results is not None:
+                    documents = self.documents(scope)
                     for live in results.asked:
-                        live.collect(marks, deliver)
+                        live.collect(marks, documents, deliver)
                     if results.routes:
-                        for live, keys in results.concerned(marks, self.documents(scope)):
-                            live.collect({key: marks[key] for key in keys}, deliver)
-                for live_document in self._watchers.of_documents(scope, marks):
-                    live_document.collect(marks[live_document.doc.id], deliver)
-            self._marks = {}
+                        for live, keys in results.concerned(marks, documents):
+                            live.collect({key: marks[key] for key in keys}, documents, deliver)
+                if scope in self._watched_documents:
+                    for live_document in self._watchers.of_documents(scope, marks):
+                        live_document.collect(marks[live_document.doc.id], deliver)
+            self.marks = {}
             return bool(self._deliveries)
 
     def _mark_dependents(self) -> None:
@@ -271,15 +282,15 @@ class Broadcast:
         for path in list(self.dependencies.affected(loud)):
             collection, document_id = paths.split(path)
             if document_id in self.documents(collection):
-                if document_id in self._marks.get(collection, {}):
+                if document_id in self.marks.get(collection, {}):
                     self._mark_again(collection, document_id)
                 else:
                     self.mark(collection, document_id, LOUD | TOUCHED)
 
     def _mark_again(self, collection: str, document_id: str) -> None:
         """Have a written document announced in any case; it keeps its place among the changes."""
-        self._marks[collection][document_id] |= LOUD | TOUCHED
-        in_group = self._marks.get(group_scope(collection.rpartition("/")[2]), {})
+        self.marks[collection][document_id] |= LOUD | TOUCHED
+        in_group = self.marks.get(group_scope(collection.rpartition("/")[2]), {})
         path = f"{collection}/{document_id}"
         if path in in_group:
             in_group[path] |= LOUD | TOUCHED

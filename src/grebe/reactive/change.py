@@ -54,19 +54,23 @@ class Change(Generic[T]):
     @property
     def doc(self) -> Document[T]:
         """The document that changed."""
-        snapshot = self._after or self._before
-        assert snapshot is not None
-        return snapshot.doc
+        return self._one.doc
 
     @property
     def id(self) -> str:
         """Id of the document."""
-        return self.doc.id
+        return self._one.id
 
     @property
     def path(self) -> str:
         """Path of the document."""
-        return self.doc.path
+        return self._one.path
+
+    @property
+    def _one(self) -> Snapshot[T]:
+        snapshot = self._after or self._before
+        assert snapshot is not None
+        return snapshot
 
     @property
     def data(self) -> T | None:

@@ -12,19 +12,16 @@ from collections.abc import Iterable, Iterator
 class Dependencies:
     """A directed graph of document paths; cycles are fine."""
 
-    __slots__ = ("_forward", "_reverse")
+    __slots__ = ("_reverse", "forward")
 
     def __init__(self) -> None:
-        self._forward: dict[str, frozenset[str]] = {}
+        self.forward: dict[str, frozenset[str]] = {}
+        """What each document depends on, of those that depend on any."""
         self._reverse: dict[str, dict[str, None]] = {}
-
-    def __bool__(self) -> bool:
-        """Tell whether any document depends on another."""
-        return bool(self._forward)
 
     def set(self, path: str, wanted: frozenset[str]) -> None:
         """Replace what a document depends on; an empty set forgets it. O(what differs)."""
-        before = self._forward.get(path, frozenset())
+        before = self.forward.get(path, frozenset())
         if before == wanted:
             return
         for gone in before - wanted:
@@ -35,13 +32,13 @@ class Dependencies:
         for added in wanted - before:
             self._reverse.setdefault(added, {})[path] = None
         if wanted:
-            self._forward[path] = wanted
+            self.forward[path] = wanted
         else:
-            del self._forward[path]
+            del self.forward[path]
 
     def of(self, path: str) -> frozenset[str]:
         """Return the paths that a document depends on."""
-        return self._forward.get(path, frozenset())
+        return self.forward.get(path, frozenset())
 
     def dependents(self, path: str) -> list[str]:
         """Return the paths of the documents that depend on one, directly."""
@@ -63,17 +60,17 @@ class Dependencies:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._forward.clear()
+        self.forward.clear()
         self._reverse.clear()
 
     def as_dict(self) -> dict[str, list[str]]:
         """Return the graph for inspection: paths by dependent path."""
-        return {path: sorted(wanted) for path, wanted in self._forward.items()}
+        return {path: sorted(wanted) for path, wanted in self.forward.items()}
 
     def check(self) -> None:
         """Raise AssertionError if the two directions differ."""
-        edges = {(path, wanted) for path, all_ in self._forward.items() for wanted in all_}
+        edges = {(path, wanted) for path, all_ in self.forward.items() for wanted in all_}
         back = {(path, wanted) for wanted, all_ in self._reverse.items() for path in all_}
         assert edges == back, "forward and reverse dependencies differ"
-        kept = [*self._forward.values(), *self._reverse.values()]
+        kept = [*self.forward.values(), *self._reverse.values()]
         assert all(kept), "an empty set is kept"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from grebe.core.entry import Entry
 from grebe.documents.aggregates import Aggregate, Contribution, Totals, contribution_of
 from grebe.documents.query import key_of, name_of
 from grebe.reactive.change import LOUD
@@ -27,7 +28,7 @@ class LiveAggregate(LiveResult):
         self._contribution = contribution_of(aggregate)
         self._contributions: dict[str, tuple[Contribution, int]] = {}
         self._early: set[str] = set()
-        """Documents that were looked at for `get()`, whose broadcast is still to come."""
+        """Documents that were looked at, but whose announcement is still to come."""
         self._totals = Totals(aggregate)
         for document_id, member in self._live.members():
             self._add(document_id, member)
@@ -45,11 +46,11 @@ class LiveAggregate(LiveResult):
         self.observers.append(observer)
         return observer
 
-    def apply(self, ids: Iterable[str]) -> None:
+    def apply(self, ids: Iterable[str], documents: Mapping[str, Entry]) -> None:
         """Look at documents again. O(ids log documents). The lock is held."""
         ids = list(ids)
         self._early.update(ids)
-        self._live.apply(ids)
+        self._live.apply(ids, documents)
         for document_id, member in self._live.take_differences():
             told = self._contributions.pop(document_id, None)
             if told is not None:
@@ -58,7 +59,7 @@ class LiveAggregate(LiveResult):
                 try:
                     self._add(document_id, member)
                 except Exception:
-                    path = member.snapshot.path
+                    path = member[1].path
                     log.exception("%s failed on %s, which is left out", self.name, path)
         self._hold(ids)
 
@@ -68,9 +69,10 @@ class LiveAggregate(LiveResult):
                 self.route.hold(document_id, self)
 
     def _add(self, document_id: str, member: Member) -> None:
-        contribution = self._contribution(member.snapshot)
-        self._totals.add(contribution, member.entry.order)
-        self._contributions[document_id] = contribution, member.entry.order
+        contribution = self._contribution(member[1])
+        order = member[2].order
+        self._totals.add(contribution, order)
+        self._contributions[document_id] = contribution, order
 
     def held(self) -> Iterable[str]:
         """Return the documents whose changes concern this value, whatever their data."""
@@ -80,14 +82,15 @@ class LiveAggregate(LiveResult):
         """Tell whether changes of a document concern this value, whatever its data."""
         return document_id in self._early or self._live.holds(document_id)
 
-    def collect(self, marks: Marks, deliver: Deliver) -> None:
+    def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
         """Have the observers told the value, if it is another."""
-        self.apply(marks)
+        self.apply(marks, documents)
         self.seen = self._engine.sequence
-        self._early.difference_update(marks)
-        self._hold(marks)
-        if not any(mark & LOUD for mark in marks.values()):
+        loud = [document_id for document_id, mark in marks.items() if mark & LOUD]
+        if not loud:
             return
+        self._early.difference_update(loud)
+        self._hold(loud)
         value = self._totals.value()
         for observer in self.observers:
             if observer.told is not value and observer.told != value:

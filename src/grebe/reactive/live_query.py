@@ -9,29 +9,27 @@ window, or that were changed silently (broadcast=False), which stay there until 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from grebe.core.entry import Entry, holds_same
 from grebe.documents.conditions import Condition
+from grebe.documents.document import Document
 from grebe.documents.orders import row_key_of
 from grebe.documents.query import Query, key_of, name_of
-from grebe.documents.snapshot import Snapshot
+from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.reactive.change import FLAG_BITS, LOUD, Change, Event, event_of
 from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
 from grebe.reactive.observer import Observer, log
 from grebe.reactive.ordered import OrderedRows
 from grebe.reactive.positions import Positions
 
+Member = tuple[Any, Snapshot[Any], Entry]
+"""A document that meets the conditions: its place among the rows, its snapshot, its entry."""
 
-class Member(NamedTuple):
-    """A document that meets the conditions."""
-
-    key: Any
-    """Its place among the rows."""
-    snapshot: Snapshot[Any]
-    entry: Entry
-
+_KEY_OF_MEMBER = operator.itemgetter(0)
+_POSITION_MAX = 1 << 62
 
 Told = dict[str, Member | None]
 """Documents that differ from what was told, with what that was; None: not in the result."""
@@ -41,6 +39,7 @@ class LiveQuery(LiveResult):
     """The live result of a query, shared by the observers of equal queries."""
 
     __slots__ = (
+        "_adapter",
         "_before",
         "_is_pure",
         "_limit",
@@ -49,6 +48,7 @@ class LiveQuery(LiveResult):
         "_quiet",
         "_row_key",
         "_rows",
+        "_source",
         "_test",
         "_window",
     )
@@ -57,6 +57,9 @@ class LiveQuery(LiveResult):
         """Find the documents. Without `keeps_rows` there is no order, if there is no window."""
         super().__init__(engine, query, key_of(query), name_of(query))
         spec = query.spec
+        self._source = query.source
+        self._adapter = query.source._adapter()
+        """How the documents are read; None: as their collections say."""
         self._before: Told = {}
         self._quiet: set[str] = set()
         """Documents in `_before` whose last write was silent."""
@@ -77,10 +80,10 @@ class LiveQuery(LiveResult):
             document_id = snapshot.path if by_path else snapshot.id
             entry = documents[document_id]
             key = entry.order if row_key is None else row_key(snapshot, entry.order)
-            members[document_id] = Member(key, snapshot, entry)
+            members[document_id] = (key, snapshot, entry)
         if keeps_rows:
-            ordered = sorted(members.values(), key=_key_of_member)
-            self._rows = OrderedRows([m.key for m in ordered], [m.snapshot for m in ordered])
+            ordered = sorted(members.values(), key=_KEY_OF_MEMBER)
+            self._rows = OrderedRows([m[0] for m in ordered], [m[1] for m in ordered])
 
     # --- for observers
 
@@ -103,9 +106,8 @@ class LiveQuery(LiveResult):
 
     # --- keeping up; the lock is held
 
-    def apply(self, ids: Iterable[str]) -> None:
+    def apply(self, ids: Iterable[str], documents: Mapping[str, Entry]) -> None:
         """Look at documents again and put them in their place. O(ids log rows)."""
-        documents = self._engine.documents(self.scope)
         members, before = self._members, self._before
         for document_id in ids:
             was = members.get(document_id)
@@ -135,9 +137,9 @@ class LiveQuery(LiveResult):
         A failing condition must not stop the others' broadcast: it is logged.
         """
         view: Snapshot[Any] | None = entry.view
-        source, test, row_key = self.query.source, self._test, self._row_key
-        if view is None or view._adapter is not source._adapter():
-            view = source._snapshot(document_id, entry)
+        test, row_key = self._test, self._row_key
+        if view is None or view._adapter is not self._adapter:
+            view = self._read(document_id, entry)
         try:
             if test is not None and not test(view):
                 return None
@@ -145,7 +147,13 @@ class LiveQuery(LiveResult):
         except Exception:
             log.exception("%s failed on %s, which is left out", self.name, view.path)
             return None
-        return Member(key, view, entry)
+        return key, view, entry
+
+    def _read(self, document_id: str, entry: Entry) -> Snapshot[Any]:
+        if self._adapter is None:
+            return self._source._snapshot(document_id, entry)
+        collection: Any = self._source  # a group of them has no adapter of its own
+        return snapshot_of(Document(collection, document_id), entry, self._adapter)
 
     def _move_in_window(self, document_id: str, was: Member | None, now: Member | None) -> None:
         """Move a row, and note which others that pushes over the edges of the window."""
@@ -153,28 +161,28 @@ class LiveQuery(LiveResult):
         assert rows is not None
         before = self._before
         if document_id not in before:
-            before[document_id] = was if was is not None and self._is_inside(was.key) else None
-        if was is not None and now is not None and was.key == now.key:
-            rows.replace(now.key, now.snapshot)
+            before[document_id] = was if was is not None and self._is_inside(was[0]) else None
+        if was is not None and now is not None and was[0] == now[0]:
+            rows.replace(now[0], now[1])
             return
-        stop = rows_max if self._limit is None else self._offset + self._limit
+        stop = _POSITION_MAX if self._limit is None else self._offset + self._limit
         if stop == self._offset:  # limit(0)
             _move(rows, was, now)
             return
         if was is not None:
-            position = rows.rank(was.key)
-            rows.remove(was.key)
+            position = rows.rank(was[0])
+            rows.remove(was[0])
             if position < stop:  # those behind it move up
                 self._note(rows.at(stop - 1), entered=True)
                 if position < self._offset:
                     self._note(rows.at(self._offset - 1), entered=False)
         if now is not None:
-            position = rows.rank(now.key)
+            position = rows.rank(now[0])
             if position < stop:  # those behind it move down
                 self._note(rows.at(stop - 1), entered=False)
                 if position < self._offset:
                     self._note(rows.at(self._offset - 1), entered=True)
-            rows.add(now.key, now.snapshot)
+            rows.add(now[0], now[1])
 
     def _note(self, row: Snapshot[Any] | None, *, entered: bool) -> None:
         """Note what observers know of a row that was pushed into or out of the window."""
@@ -193,7 +201,7 @@ class LiveQuery(LiveResult):
     def _visible(self, document_id: str) -> Member | None:
         """Return a document's member if it is in the result: in the window, if there is one."""
         member = self._members.get(document_id)
-        if member is None or (self._window and not self._is_inside(member.key)):
+        if member is None or (self._window and not self._is_inside(member[0])):
             return None
         return member
 
@@ -212,12 +220,17 @@ class LiveQuery(LiveResult):
 
     # --- telling; the lock is held
 
-    def collect(self, marks: Marks, deliver: Deliver) -> None:
+    def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
         """Have the observers told of the marked documents. O(marks log rows)."""
-        if not self._before and not self._window and self._sees_first(marks):
-            self._apply_and_tell(marks, deliver)
-            return
-        self.apply(marks)  # those seen before once more, which changes nothing
+        if not self._before and not self._window:
+            seen = self.seen
+            for mark in marks.values():
+                if mark >> FLAG_BITS <= seen or not mark & LOUD:
+                    break
+            else:
+                self._collect_first(marks, documents, deliver)
+                return
+        self.apply(marks, documents)  # those seen before once more, which changes nothing
         self.seen = self._engine.sequence
         loud = self._announced(marks)
         if not loud:
@@ -235,55 +248,66 @@ class LiveQuery(LiveResult):
             if self._before.pop(document_id, loud) is not loud and self.route is not None:
                 self.route.hold(document_id, self)
 
-    def _sees_first(self, marks: Marks) -> bool:
-        """Tell whether all marks are loud and none of them was applied yet."""
-        return next(iter(marks.values())) >> FLAG_BITS > self.seen and (
-            all(map(LOUD.__and__, marks.values()))
-        )
-
-    def _apply_and_tell(self, marks: Marks, deliver: Deliver) -> None:
-        """Do as `apply` and `_tell` where nothing else is to be told: the usual, and the fast way.
+    def _collect_first(
+        self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver
+    ) -> None:
+        """Do as `collect` for loud marks that nobody asked for before: the usual, and the fast way.
 
         The rows are what the observers were told, so that positions come with moving a row.
         """
         self.seen = self._engine.sequence
-        documents = self._engine.documents(self.scope)
-        members, rows = self._members, self._rows
-        assert rows is not None
-        changes: list[Change[Any]] = []
+        changes = []
         for document_id, mark in marks.items():
-            was = members.get(document_id)
-            entry = documents.get(document_id)
-            if was is not None and was[2] is entry and self._is_pure:
-                now: Member | None = was
-            else:
-                now = None if entry is None else self._look(document_id, entry)
-                if was is None and now is None:
-                    continue
-            place: tuple[int | None, int | None]
-            if was is None or now is None or was[0] != now[0]:
-                place = (
-                    None if was is None else rows.remove(was[0]),
-                    None if now is None else rows.add(now[0], now[1]),
-                )
-                event = event_of(was is not None, now is not None, True, mark)
-            else:
-                if now[1] is not was[1]:
-                    rows.replace(now[0], now[1])
-                event = event_of(True, True, not holds_same(was[2], now[2]), mark)
-                position = rows.rank(now[0])
-                place = position, position
-            if now is None:
-                del members[document_id]
-            else:
-                members[document_id] = now
-            if self.route is not None:
-                self.route.hold(document_id, self)
-            if event is not None:
-                changes.append(Change(event, was and was[1], now and now[1], place))
+            change = self._advance(document_id, documents.get(document_id), mark)
+            if change is not None:
+                changes.append(change)
         if changes:
             for observer in self.observers:
                 deliver((observer, changes))
+
+    def _advance(self, document_id: str, entry: Entry | None, mark: int) -> Change[Any] | None:
+        """Put a document in its place and return the change, if there is one to be told."""
+        members, rows = self._members, self._rows
+        was = members.get(document_id)
+        if was is not None and was[2] is entry and self._is_pure:
+            now: Member | None = was
+        else:
+            now = None if entry is None else self._look(document_id, entry)
+        if was is None or now is None:
+            if was is now:
+                return None
+            return self._come_or_go(document_id, was, now, mark)
+        assert rows is not None
+        if was[0] != now[0]:
+            place = rows.move(was[0], now[0], now[1])
+            event: Event | None = Event.MODIFIED
+        else:
+            if now is not was:
+                rows.replace(now[0], now[1])
+            event = event_of(True, True, not holds_same(was[2], now[2]), mark)
+            position = rows.rank(now[0])
+            place = position, position
+        members[document_id] = now
+        return None if event is None else Change(event, was[1], now[1], place)
+
+    def _come_or_go(
+        self, document_id: str, was: Member | None, now: Member | None, mark: int
+    ) -> Change[Any]:
+        members, rows = self._members, self._rows
+        assert rows is not None
+        place: tuple[int | None, int | None]
+        if was is not None:
+            del members[document_id]
+            place = rows.remove(was[0]), None
+        else:
+            assert now is not None
+            members[document_id] = now
+            place = None, rows.add(now[0], now[1])
+        if self.route is not None:
+            self.route.hold(document_id, self)
+        event = event_of(was is not None, now is not None, True, mark)
+        assert event is not None
+        return Change(event, was and was[1], now and now[1], place)
 
     def _announced(self, marks: Marks) -> Marks:
         """Return the documents to be announced: the loud ones, and those pushed by others."""
@@ -353,15 +377,17 @@ class LiveQuery(LiveResult):
 
     def check(self) -> None:
         """Raise AssertionError if the kept result differs from one made anew."""
+        if self._adapter is not self._source._adapter():
+            return  # another model was given since: a new query would read the documents with it
         value = list(self.value())
         assert self._rows is not None
         self._rows.check()
         fresh = LiveQuery(self._engine, self.query)
         assert fresh._rows is not None
         assert value == list(fresh._rows.view(self._offset, self._limit)), f"{self.name} is old"
-
-
-rows_max = 1 << 62
+        for observer in self.observers:
+            told = observer.told or {}
+            assert told.keys() <= self._before.keys(), "an observer waits for what nobody will tell"
 
 
 def _move(rows: OrderedRows[Any], was: Member | None, now: Member | None) -> None:
@@ -379,10 +405,6 @@ def _has_changed(was: Member | None, now: Member | None) -> bool:
     if was is now or was is None or now is None:
         return False
     return was[0] != now[0] or not holds_same(was[2], now[2])
-
-
-def _key_of_member(member: Member) -> Any:
-    return member.key
 
 
 def _test_of(conditions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any] | None:

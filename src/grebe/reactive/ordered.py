@@ -103,6 +103,22 @@ class OrderedRows(Generic[Row]):
                     self._merge(index)
         return position
 
+    def move(self, before: Any, key: Any, row: Row) -> tuple[int, int]:
+        """Do as `remove` and `add`, and return both positions. O(chunk)."""
+        last = self._last
+        if len(last) > 1 or len(self._keys[0]) < 2:
+            return self.remove(before), self.add(key, row)
+        self._view = None
+        keys = self._keys[0]
+        rows = self._rows[0] if self._epochs[0] == self._epoch else self._own(0)
+        gone = bisect_left(keys, before)
+        del keys[gone], rows[gone]
+        position = bisect_left(keys, key)
+        keys.insert(position, key)
+        rows.insert(position, row)
+        last[0] = keys[-1]
+        return gone, position
+
     def rank(self, key: Any) -> int:
         """Return the number of rows whose key is less. O(log rows)."""
         last = self._last

@@ -64,7 +64,8 @@ class Watchers:
     """All live values of a store. The store's lock is held."""
 
     def __init__(self) -> None:
-        self._documents: dict[str, dict[str, list[LiveDocument]]] = {}
+        self.documents: dict[str, dict[str, list[LiveDocument]]] = {}
+        """Live documents by collection and id."""
         self.results: dict[str, ScopeResults] = {}
         """Live results by scope."""
         self.groups: set[str] = set()
@@ -72,27 +73,27 @@ class Watchers:
 
     def __bool__(self) -> bool:
         """Tell whether there are any."""
-        return bool(self._documents or self.results)
+        return bool(self.documents or self.results)
 
     def add_document(self, live: LiveDocument) -> None:
         """Add the live value of a document."""
-        ids = self._documents.setdefault(live.doc.parent.path, {})
+        ids = self.documents.setdefault(live.doc.parent.path, {})
         ids.setdefault(live.doc.id, []).append(live)
 
     def remove_document(self, live: LiveDocument) -> None:
         """Forget the live value of a document, if it is there."""
         collection, document_id = live.doc.parent.path, live.doc.id
-        alike = self._documents.get(collection, {}).get(document_id, [])
+        alike = self.documents.get(collection, {}).get(document_id, [])
         if live in alike:
             alike.remove(live)
             if not alike:
-                del self._documents[collection][document_id]
-                if not self._documents[collection]:
-                    del self._documents[collection]
+                del self.documents[collection][document_id]
+                if not self.documents[collection]:
+                    del self.documents[collection]
 
     def of_documents(self, scope: str, marks: Marks) -> Iterable[LiveDocument]:
         """Return the live values of marked documents. O(the fewer of both)."""
-        observed = self._documents.get(scope)
+        observed = self.documents.get(scope)
         if not observed:
             return ()
         fewer = marks if len(marks) < len(observed) else observed
@@ -129,7 +130,7 @@ class Watchers:
         """Return the observers of all of them."""
         found = [
             live.observer
-            for ids in self._documents.values()
+            for ids in self.documents.values()
             for alike in ids.values()
             for live in alike
         ]

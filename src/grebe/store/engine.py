@@ -38,7 +38,7 @@ class State:
         self.lock = threading.RLock()
         self.tree: Tree[Entry] = Tree()
         self.options = Options(defaults)
-        self.adapters = self.options.adapters
+        self.adapters: dict[str, Adapter] = self.options.adapters
         self.hydration = Hydration(self.tree)
         self.placement = Placement(self.tree, self.options, self.hydration.knows_all)
         self.finder = Finder(self.tree, self.lock, self.adapter)
@@ -79,10 +79,10 @@ class State:
             _refuse_encryption()
         with self.lock:
             self.check_open()
-            before = self.options.adapter(collection)
+            before = self.adapter(collection)
             self.options.set(collection, options)
             fields = options.get("indexes", UNSET)
-            if fields is not UNSET or self.options.adapter(collection) is not before:
+            if fields is not UNSET or self.adapter(collection) is not before:
                 self.finder.set_indexes(collection, self.options.indexes(collection))
             if options.get("depends_on", UNSET) is not UNSET:
                 node = self.tree.collections.get(collection)

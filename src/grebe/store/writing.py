@@ -23,7 +23,7 @@ from grebe.core.tree import CollectionNode, Place
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
 from grebe.documents.engine import Existence
-from grebe.documents.models import UNREAD
+from grebe.documents.models import PLAIN, UNREAD
 from grebe.documents.results import LazySnapshots
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.documents.transaction import Transaction
@@ -56,13 +56,17 @@ class Writer(State):
         self, doc: Document[Any], data: Any, existence: Existence, broadcast: bool, persist: bool
     ) -> Snapshot[Any]:
         """See Engine."""
-        adapter = doc.parent._adapter()
-        value, seen = adapter.capture(data, doc.path)
+        collection = doc.parent
+        adapter = collection._own_adapter or self.adapters.get(collection.path, PLAIN)
+        if adapter is PLAIN and collection.path in self.broadcasting.results:
+            value, seen = PLAIN.capture_seen(data, doc.path)  # live queries will look at it
+        else:
+            value, seen = adapter.capture(data, doc.path)
         with self.lock:
             if self.closed or self.read_only is not None:
                 self.check_writable()
-            node = self.tree.collections.get(doc.parent.path)
             if existence is not Existence.ANY:
+                node = self.tree.collections.get(doc.parent.path)
                 exists = node is not None and doc.id in node.documents
                 if exists and existence is Existence.MISSING:
                     raise DocumentExistsError(doc.path)
@@ -291,7 +295,7 @@ class Writer(State):
 
     def written(self) -> None:
         """Have marks delivered, unless a batch is open. Called without the lock."""
-        if not self._batches:
+        if self.broadcasting.marks and not self._batches:
             self.broadcasting.request()
 
     def note(self, collection: str, ids: Iterable[str], flags: int) -> None:
@@ -370,8 +374,10 @@ class Writer(State):
                 self._give(Put(doc.path, value, partition))
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
-        if self.broadcasting.watched or self.finder.indexes:
+        if self.finder.indexes:
             self.note(collection, (document_id,), LOUD if broadcast else 0)
+        elif self.broadcasting.watched:
+            self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
         return entry
 
     def _settle(

@@ -58,7 +58,7 @@ def test_the_others_are_not_inherited(options: Options) -> None:
     options.set("a", {"depends_on": by_name, "adapter": object(), "indexes": ("x",)})
     assert options.resolve("a").depends_on is by_name
     assert options.resolve("a/1/s").depends_on is None
-    assert options.adapter("a/1/s") is None
+    assert "a/1/s" not in options.adapters
 
 
 def test_what_is_not_given_stays(options: Options) -> None:

@@ -235,4 +235,4 @@ def test_the_graph_keeps_both_directions_alike() -> None:
     graph.set("a", frozenset())
     graph.set("b", frozenset())
     graph.check()
-    assert not graph
+    assert not graph.forward
