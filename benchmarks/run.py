@@ -22,6 +22,7 @@ BENCHMARKS = [
     "group_commit",
     "checkpoint_pauses",
     "disk_use",
+    "sqlite_persistor",
 ]
 
 

@@ -27,6 +27,7 @@ from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import PartitionInfo, RecoveryReport
 from grebe.persistors.file.persistor import FilePersistor
 from grebe.persistors.memory import MemoryPersistor
+from grebe.persistors.sqlite.persistor import SqlitePersistor
 from grebe.reactive.change import Change, Event
 from grebe.reactive.observer import Observer, Subscription
 from grebe.store.opening import aopen, open
@@ -57,6 +58,7 @@ __all__ = [
     "RecoveryReport",
     "SerializationError",
     "Snapshot",
+    "SqlitePersistor",
     "Store",
     "StoreClosedError",
     "StoreLockedError",

@@ -12,13 +12,13 @@ import grebe
 CONTRACT = {
     *("open", "aopen", "Store", "Document", "Collection", "Query", "Snapshot", "Change", "Event"),
     *("Observer", "Subscription", "Transaction", "Persistor", "Batch", "FilePersistor"),
-    *("MemoryPersistor", "RecoveryReport", "PartitionInfo"),
+    *("MemoryPersistor", "SqlitePersistor", "RecoveryReport", "PartitionInfo"),
     *("GrebeError", "InvalidPathError", "DocumentExistsError", "DocumentNotFoundError"),
     *("DocumentTypeError", "SerializationError", "ConflictError", "StoreClosedError"),
     *("StoreLockedError", "ReadOnlyError", "PersistenceError", "CorruptDataError"),
     *("EncryptionError", "agg", "field"),
 }
-"""Names of the contract that are built; `SqlitePersistor IndexedDBPersistor` follow."""
+"""Names of the contract that are built; `IndexedDBPersistor` follows."""
 
 MODULES = {"agg"}
 """Public names that are modules."""

@@ -8,6 +8,7 @@ import pytest
 
 from grebe.persistors.file.persistor import FilePersistor
 from grebe.persistors.memory import MemoryPersistor
+from grebe.persistors.sqlite.persistor import SqlitePersistor
 from grebe.testing import SimulatedFileSystem
 from grebe.testing.conformance import Make, PersistorConformance
 
@@ -36,3 +37,11 @@ class TestFileThatCheckpoints(PersistorConformance):
     def make(self) -> Make:
         fs = SimulatedFileSystem()
         return lambda: FilePersistor("/data/app", checkpoint_bytes=0, file_system=fs)
+
+
+class TestSqlite(PersistorConformance):
+    """A database file on a real disk."""
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Make:
+        return lambda: SqlitePersistor(tmp_path / "data.db")

@@ -12,6 +12,7 @@ from grebe.core.operation import Batch, Clear, Delete, Move, Operation, Put
 from grebe.errors import GrebeError
 from grebe.persistors.file import persistor as module
 from grebe.persistors.file.persistor import FilePersistor
+from grebe.persistors.sqlite.persistor import SqlitePersistor
 from grebe.testing import Image, SimulatedFileSystem
 
 DIRECTORY = "/data/app"
@@ -71,7 +72,7 @@ def _deletes(operation: Delete, path: str) -> bool:
     return operation.path in (path, path.rpartition("/")[0])
 
 
-def state_of(persistor: FilePersistor) -> State:
+def state_of(persistor: FilePersistor | SqlitePersistor) -> State:
     records = list(persistor.load(None))
     documents = frozenset((r.path, r.partition, r.encrypted, bytes(r.value)) for r in records)
     assert len(documents) == len(records), "a document came twice"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from grebe.persistors.file.persistor import FilePersistor
 from tests.crash import writers
 from tests.crash.harness import ROUNDS, SEED, report
 from tests.crash.oracle import EMPTY, State, state_of
@@ -31,15 +32,15 @@ class Figures:
     unacknowledged: int = 0
     """Rounds after which a commit was there that nobody had been told of: fine."""
     temporary: int = 0
-    """Rounds that left a temporary file: killed in a checkpoint or a creation."""
+    """Rounds that left a temporary file (killed in a checkpoint or a creation), or SQLite's log."""
     torn: int = 0
     replayed: int = 0
 
 
-def kill_once(directory: Path, seed: int) -> int:
+def kill_once(directory: Path, seed: int, kind: str) -> int:
     """Have a writer killed; return the last version that it acknowledged, or 0."""
     delay_s = random.Random(seed).uniform(0, KILL_WITHIN_S)
-    with writers.start(directory, seed) as writer:
+    with writers.start(directory, seed, kind) as writer:
         try:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"opening\n"
@@ -55,39 +56,47 @@ def kill_once(directory: Path, seed: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + KILLS * 5)
-def test_kills(tmp_path: Path):
+@pytest.mark.parametrize("kind", writers.KINDS)
+def test_kills(tmp_path: Path, kind: str):
     """After any of many kills the store opens on one commit, no older than acknowledged."""
     directory = tmp_path / "data"
     figures = Figures()
     state, version = EMPTY, 0
     for number in range(KILLS):
         seed = SEED + number
-        acknowledged = kill_once(directory, seed)
+        acknowledged = kill_once(directory, seed, kind)
         names = os.listdir(directory) if directory.exists() else []
-        figures.temporary += any(name.endswith(".tmp") for name in names)
-        state, found = check(directory, seed, state, version, acknowledged, figures)
+        figures.temporary += any(name.endswith((".tmp", "-wal")) for name in names)
+        state, found = check(directory, kind, seed, state, version, acknowledged, figures)
         figures.kills += 1
         figures.commits += found - version
         figures.unacknowledged += found > max(acknowledged, version)
         version = found
-    report(f"{figures} (seed {SEED})")
+    report(f"{kind}: {figures} (seed {SEED})")
 
 
 def check(
-    directory: Path, seed: int, state: State, version: int, acknowledged: int, figures: Figures
+    directory: Path,
+    kind: str,
+    seed: int,
+    state: State,
+    version: int,
+    acknowledged: int,
+    figures: Figures,
 ) -> tuple[State, int]:
     """Open what the kill left; return its state and version."""
-    persistor = writers.open_small(directory)
+    persistor = writers.open_small(directory, kind)
     try:
         found = writers.version_of(persistor)
-        recovery = persistor.recovery
-        assert recovery.clean, f"seed {seed}: {recovery}"
         assert found >= max(acknowledged, version), f"seed {seed}: {acknowledged} lost, {found}"
         assert found <= max(acknowledged, version) + 1, f"seed {seed}: {found} out of nowhere"
         expected = writers.state_after(state, version, found)
         assert state_of(persistor) == expected, f"seed {seed}: not the state of commit {found}"
-        figures.torn += recovery.torn_bytes_dropped > 0
-        figures.replayed += recovery.journal_records_replayed
+        if isinstance(persistor, FilePersistor):
+            recovery = persistor.recovery
+            assert recovery.clean, f"seed {seed}: {recovery}"
+            figures.torn += recovery.torn_bytes_dropped > 0
+            figures.replayed += recovery.journal_records_replayed
         if seed % 2:
             persistor.checkpoint()
     finally:

@@ -1,4 +1,4 @@
-"""Writers for the tests that need real processes: `python -m tests.crash.writers DIRECTORY SEED`.
+"""Writers for tests that need real processes: `python -m tests.crash.writers DIRECTORY SEED KIND`.
 
 What commit number `v` does is the same in every process, so whoever opens the directory knows what
 must be there. Lines on the standard output: `opening` at the start, then the number of each commit
@@ -16,8 +16,12 @@ from pathlib import Path
 
 from grebe.core.operation import Batch, Delete, Move, Operation, Put
 from grebe.persistors.file.persistor import FilePersistor
+from grebe.persistors.sqlite.persistor import SqlitePersistor
 from tests.crash.oracle import State
 
+AnyPersistor = FilePersistor | SqlitePersistor
+KINDS = ("file", "sqlite")
+DATABASE = "data.db"
 PARTITIONS = ("a", "b", "c", "d")
 DOCUMENTS = 8
 """Of each partition, apart from what moves."""
@@ -58,23 +62,32 @@ def state_after(state: State, since: int, until: int) -> State:
     return state
 
 
-def version_of(persistor: FilePersistor) -> int:
+def version_of(persistor: AnyPersistor) -> int:
     """Return the number of the commit that an open persistor shows."""
     return int(persistor.load_metadata() or 0)
 
 
-def open_small(directory: str | os.PathLike[str], **options: object) -> FilePersistor:
-    """Open a directory for writing; a crash is no damage, so damage is an error."""
-    persistor = FilePersistor(
+def persistor_of(directory: str | os.PathLike[str], kind: str, **options: object) -> AnyPersistor:
+    """Return a persistor that is not open; a crash is no damage, so damage is an error."""
+    if kind == "sqlite":
+        return SqlitePersistor(os.path.join(directory, DATABASE), **options)
+    return FilePersistor(
         directory, checkpoint_bytes=CHECKPOINT_BYTES, on_corruption="raise", **options
     )
+
+
+def open_small(directory: str | os.PathLike[str], kind: str = "file") -> AnyPersistor:
+    """Open a directory for writing."""
+    persistor = persistor_of(directory, kind)
     persistor.open()
     return persistor
 
 
-def start(directory: str | os.PathLike[str], seed: int) -> subprocess.Popen[bytes]:
+def start(
+    directory: str | os.PathLike[str], seed: int, kind: str = "file"
+) -> subprocess.Popen[bytes]:
     """Start a writer in a process of its own."""
-    command = [sys.executable, "-m", "tests.crash.writers", str(directory), str(seed)]
+    command = [sys.executable, "-m", "tests.crash.writers", str(directory), str(seed), kind]
     root = Path(__file__).parents[2]
     return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root)
 
@@ -84,12 +97,12 @@ def say(line: str) -> None:
     os.write(1, line.encode() + b"\n")
 
 
-def write(directory: str, seed: int) -> None:
+def write(directory: str, seed: int, kind: str) -> None:
     """Commit without end; checkpoint, close and reopen now and then."""
     chance = random.Random(seed)
     say("opening")
     while True:
-        persistor = open_small(directory)
+        persistor = open_small(directory, kind)
         version = version_of(persistor)
         while chance.random() >= REOPEN_CHANCE:
             version += 1
@@ -103,4 +116,4 @@ def write(directory: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], int(sys.argv[2]))
+    write(sys.argv[1], int(sys.argv[2]), sys.argv[3])

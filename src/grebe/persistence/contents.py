@@ -138,11 +138,11 @@ def select(groups: Iterable[RecordGroup], wanted: Sequence[str] | None) -> Itera
             yield group._replace(ids=ids, values=values)
 
 
-def difference(before: Contents, after: Contents) -> list[Operation | PutMany]:
+def difference(before: Iterable[Record], after: Iterable[Record]) -> list[Operation | PutMany]:
     """Return the operations that make one of the other. O(documents)."""
-    old = {record.path: record for record in before.records()}
+    old = {record.path: record for record in before}
     changed: list[Operation | PutMany] = []
-    for record in after.records():
+    for record in after:
         if old.pop(record.path, None) != record:
             changed.append(Put(*record))
     return [*(Delete(path, False) for path in old), *changed]

@@ -13,6 +13,7 @@ from grebe.core.operation import (
 from grebe.persistence.persistor import Persistor
 from grebe.persistors.file.persistor import FilePersistor
 from grebe.persistors.memory import MemoryPersistor
+from grebe.persistors.sqlite.persistor import SqlitePersistor
 
 __all__ = [
     "Batch",
@@ -26,4 +27,5 @@ __all__ = [
     "Put",
     "Record",
     "RecordGroup",
+    "SqlitePersistor",
 ]

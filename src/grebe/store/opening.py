@@ -13,6 +13,7 @@ from grebe.documents.collection import check_option
 from grebe.errors import PersistenceError
 from grebe.persistence.persistor import Persistor
 from grebe.persistors.file.persistor import CHECKPOINT_BYTES, FilePersistor
+from grebe.persistors.sqlite.persistor import SqlitePersistor
 from grebe.reactive.broadcast import Scheduler
 from grebe.store.lifecycle import Callbacks, drive
 from grebe.store.store import Store
@@ -43,7 +44,8 @@ def open(  # noqa: A001 - the name of the API
     Costs one sequential read of what is loaded; documents are decoded when somebody looks.
 
     Args:
-        target: None or "memory:" persists nothing; a path is a directory of JSON files; a
+        target: None or "memory:" persists nothing; a path is a directory of JSON files;
+            `sqlite:///app.db` is a SQLite database (four slashes: a path from the root); a
             persistor is used as it is.
         hydrate: True loads everything, False nothing, a list only these subtrees (paths or
             references).
@@ -155,6 +157,8 @@ def persistor_for(target: Target, *, read_only: bool, **options: Any) -> Persist
         scheme = urlsplit(text).scheme if "://" in text else ""
         if scheme == "file":
             text = unquote(urlsplit(text).path)
+        elif text.startswith("sqlite:"):
+            return SqlitePersistor(_sqlite_path(text), read_only=read_only)
         elif scheme or text.startswith("indexeddb:"):
             raise ValueError(f"{text}: no persistor for this kind of URL in this version")
         return FilePersistor(text, read_only=read_only, **options)
@@ -162,3 +166,18 @@ def persistor_for(target: Target, *, read_only: bool, **options: Any) -> Persist
         return target
     kind = type(target).__name__
     raise TypeError(f"target is a path, a URL or a persistor, not {kind}")
+
+
+def _sqlite_path(url: str) -> str:
+    """Return the path in a SQLite URL: what is behind `sqlite:///`, taken as it is.
+
+    >>> _sqlite_path("sqlite:///app.db"), _sqlite_path("sqlite:////srv/100%.db")
+    ('app.db', '/srv/100%.db')
+    """
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path:
+        raise ValueError(
+            f"{url} names no file; write sqlite:///app.db, or sqlite:////srv/app.db for a path "
+            "from the root"
+        )
+    return path

@@ -185,7 +185,7 @@ def test_a_store_in_use_is_left_alone(run: Run, tmp_path: Path) -> None:
         assert "is open for writing in process" in run(*arguments, code=1)
 
 
-@pytest.mark.parametrize("target", ["memory:", "sqlite:///x.db", ""])
+@pytest.mark.parametrize("target", ["memory:", "redis://x", ""])
 def test_targets_that_are_no_directory(run: Run, tmp_path: Path, target: str) -> None:
     """Nothing is imported into a store that ends with the command, or that cannot be opened."""
     (tmp_path / "a.json").write_text('{"x": {"n": 1}}', encoding="utf-8")

@@ -100,7 +100,7 @@ class TestLock:
         def full(fd: int, data: bytes) -> int:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("grebe.persistors.file.filesystem.os.write", full)
+        monkeypatch.setattr("grebe.persistence.process_lock.os.write", full)
         lock = str(directory / ".lock")
         release = OsFileSystem().lock(lock, "here")
         with pytest.raises(StoreLockedError):

@@ -1,4 +1,4 @@
-"""The only module that opens, writes, syncs, renames and removes files.
+"""The only module that opens, writes, syncs, renames and removes files of a directory store.
 
 All else goes through the `FileSystem` interface, so tests can inject a fault or a power failure at
 any operation. Names are whole paths.
@@ -12,12 +12,11 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
-from grebe.errors import StoreLockedError
+from grebe.persistence.process_lock import FILE_MODE, take_lock
 
 SYNC_EVERY_BYTES = 1 << 18
 """A large file is synced in pieces: a commit that comes meanwhile waits for one of them only.
 Smaller ones cost more syncs than they save; measured by benchmarks/checkpoint_pauses.py."""
-FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
 
@@ -189,71 +188,7 @@ class OsFileSystem:
 
     def lock(self, path: str, what: str) -> Callable[[], None]:
         """See FileSystem."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), FILE_MODE)
-        try:
-            _lock(fd)
-        except (BlockingIOError, PermissionError) as error:
-            holder = _read_pid(fd)
-            os.close(fd)
-            raise StoreLockedError(what, holder) from error
-        except BaseException:  # a file system without locks, for instance
-            os.close(fd)
-            raise
-        # For the message of whoever is refused; the kernel's lock counts, not this. So no full
-        # disk stops it.
-        with contextlib.suppress(OSError):
-            os.ftruncate(fd, 0)
-            os.write(fd, f"{os.getpid()}\n".encode())
-        _locked.add(fd)
-        return lambda: _release(fd)
-
-
-if sys.platform == "win32":  # pragma: no cover - Windows
-    import msvcrt
-
-    def _lock(fd: int) -> None:
-        # Far behind the pid, which others must be able to read.
-        os.lseek(fd, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        os.lseek(fd, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _lock(fd: int) -> None:
-        # flock, not lockf: that one is lost when any descriptor of the file is closed.
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-_locked: set[int] = set()
-"""Descriptors of the lock files that this process holds."""
-
-
-def _release(fd: int) -> None:
-    if fd in _locked:  # in a forked child it is closed already
-        _locked.discard(fd)
-        os.close(fd)
-
-
-def _let_go_in_child() -> None:
-    """Close what a fork copied: the lock is the parent's, and must end with the parent."""
-    for fd in _locked:
-        with contextlib.suppress(OSError):
-            os.close(fd)
-    _locked.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_child)
-
-
-def _read_pid(fd: int) -> int | None:
-    """Return the process id in a lock file; None while its holder is just writing it."""
-    try:
-        os.lseek(fd, 0, os.SEEK_SET)
-        return int(os.read(fd, 32))
-    except (OSError, ValueError):
-        return None
+        return take_lock(path, what)
 
 
 def make_directories(fs: FileSystem, path: str) -> None:

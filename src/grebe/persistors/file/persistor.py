@@ -221,7 +221,7 @@ class FilePersistor:
             if appended is None:
                 found, self._snapshot = read_consistently(self._fs, self._path, self._reader)
                 self._sides.refuse_damage()
-                parts = difference(before, self._snapshot)
+                parts = difference(before.records(), self._snapshot.records())
             else:
                 for commit in appended:
                     for operation in commit.operations:

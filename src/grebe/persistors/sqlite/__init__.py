@@ -1,0 +1,1 @@
+"""The SQLite persistor: all documents in one database file."""
