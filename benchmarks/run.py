@@ -23,6 +23,7 @@ BENCHMARKS = [
     "checkpoint_pauses",
     "disk_use",
     "sqlite_persistor",
+    "peers",
 ]
 
 
@@ -46,11 +47,15 @@ def main() -> None:
     print(measure.machine())
     for name in arguments.names or BENCHMARKS:
         start = time.perf_counter()
-        report = importlib.import_module(name).run(settings)
-        measure.show(report)
+        reports = importlib.import_module(name).run(settings)
+        if isinstance(reports, measure.Report):
+            reports = [reports]
+        for number, report in enumerate(reports, 1):
+            measure.show(report)
+            if not settings.profile:
+                suffix = f"_{number}" if len(reports) > 1 else ""
+                measure.save(name + suffix, report, settings)
         print(f"  ({time.perf_counter() - start:.0f} s)", flush=True)
-        if not settings.profile:
-            measure.save(name, report, settings)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ PYTHON_MIN = (3, 11)
 INSTALL = {
     "demo": ["--editable", ".[demo]"],
     # An editable install, then the group: it asks for grebe itself with the extra of the demo.
+    "benchmark": ["--editable", ".", "--group", "benchmarks"],
     "check": ["--editable", ".", "--group", "dev"],
 }
 """What pip installs for each purpose."""
