@@ -67,8 +67,12 @@ def run(settings: Settings) -> Report:
         report.rows.append([f"aggregate: {kind}", LARGEST, *found.values(), added, 10])
         report.bars.append(Bar(f"live {kind} above a plain write, us", added, 10))
     row(f"{DEPENDENTS} dependents", LARGEST, measured("dependent"), 3)
-    report.notes.append("aggregates: the baseline is a plain write; the ratio column is what the live")
-    report.notes.append("aggregate adds to it, in microseconds. The views: first and last row read.")
+    report.notes.append(
+        "aggregates: the baseline is a plain write; the ratio column is what the live"
+    )
+    report.notes.append(
+        "aggregate adds to it, in microseconds. The views: first and last row read."
+    )
     return report
 
 
@@ -275,7 +279,13 @@ class _Posts:
 
 
 def _task(number: int, rank: int) -> dict[str, Any]:
-    return {"title": f"task {number}", "rank": rank, "group": number % 100, "size": 3, "done": False}
+    return {
+        "title": f"task {number}",
+        "rank": rank,
+        "group": number % 100,
+        "size": 3,
+        "done": False,
+    }
 
 
 def _post(number: int) -> dict[str, Any]:
