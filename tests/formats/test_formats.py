@@ -12,19 +12,18 @@ from tests.formats.write import HERE, METADATA, STORED, write
 
 DIRECTORIES = sorted(HERE.glob("*/*/__manifest__.json"))
 
-WANTED = {
-    *((path, partition, False, value) for path, (value, partition) in STORED.items()),
-    ("sealed/1", "users", True, b'"c2VhbGVk"'),
-}
+SEALED = b'"c2VhbGVk"'
+PLAIN = {(path, partition, False, value) for path, (value, partition) in STORED.items()}
 
 
-def check(directory: Path) -> None:
+def check(directory: Path, sealed: bytes = SEALED) -> None:
+    wanted = {*PLAIN, ("sealed/1", "users", True, sealed)}
     for _ in range(2):
         persistor = FilePersistor(directory, on_corruption="raise")
         persistor.open()
         records = list(persistor.load(None))
-        assert {(r.path, r.partition, r.encrypted, bytes(r.value)) for r in records} == WANTED
-        assert len(records) == len(WANTED)
+        assert {(r.path, r.partition, r.encrypted, bytes(r.value)) for r in records} == wanted
+        assert len(records) == len(wanted)
         assert persistor.load_metadata() == METADATA
         persistor.checkpoint()
         persistor.close()
@@ -37,7 +36,9 @@ def test_directories_of_all_releases_open(manifest: Path, tmp_path: Path):
     """What a release wrote, closed or killed, is read, rewritten and read again."""
     directory = tmp_path / "copy"
     shutil.copytree(manifest.parent, directory)
-    check(directory)
+    # 0.1.0 could not encrypt; it put what it was given into the file, where base64 has to be.
+    is_old = manifest.parent.relative_to(HERE).as_posix() == "0.1.0/closed"
+    check(directory, b"sealed" if is_old else SEALED)
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -7,7 +7,7 @@ dataclass costs four times as much to make.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import groupby, repeat
 from typing import NamedTuple, cast
 
 DEFAULT_PARTITION = "__store__"
@@ -57,6 +57,15 @@ class Clear(NamedTuple):
 
 
 Operation = Put | Delete | Move | Clear
+
+
+class OnSealed(NamedTuple):
+    """A deletion or move of encrypted documents, by their paths; those alone are for plain ones.
+
+    Between store and sealing only, which turns it into what persistors know.
+    """
+
+    operation: Delete | Move
 
 
 class Record(NamedTuple):
@@ -111,15 +120,17 @@ class PutMany(NamedTuple):
         return f"PutMany(<{len(self.paths)} documents>, {self.partition!r}, {self.encrypted})"
 
 
+Part = Operation | PutMany | OnSealed
+"""What a batch is made of on its way to the sealing; a persistor gets no OnSealed."""
+
+
 class Batch:
     """The unit of a commit: applied as a whole, in order, or not at all. Immutable."""
 
     __slots__ = ("metadata", "parts")
 
-    def __init__(
-        self, operations: Iterable[Operation | PutMany], metadata: bytes | None = None
-    ) -> None:
-        self.parts = tuple(operations)
+    def __init__(self, operations: Iterable[Part], metadata: bytes | None = None) -> None:
+        self.parts = cast("tuple[Operation | PutMany, ...]", tuple(operations))
         """The operations, where many puts may stand as one PutMany."""
         self.metadata = metadata
         """To be stored with it and given back by `load_metadata`; None leaves that as it is."""
@@ -142,10 +153,26 @@ class Batch:
         return f"Batch({list(self.parts)!r})"
 
 
-def single_operations(parts: Iterable[Operation | PutMany]) -> Iterator[Operation]:
+def single_operations(parts: Iterable[Part]) -> Iterator[Operation]:
     """Yield operations with each PutMany taken apart."""
     for part in parts:
         if type(part) is PutMany:
             yield from part.puts()
+        elif type(part) is OnSealed:
+            yield part.operation
         else:
             yield cast("Operation", part)
+
+
+def grouped(records: Iterable[Record]) -> Iterator[RecordGroup]:
+    """Yield records by collection, for persistors that give them one by one."""
+    for (collection, partition, encrypted), run in groupby(records, _group_of):
+        rows = list(run)
+        start = len(collection) + 1
+        ids = [record.path[start:] for record in rows]
+        values = [record.value for record in rows]
+        yield RecordGroup(collection, ids, values, partition, encrypted)
+
+
+def _group_of(record: Record) -> tuple[str, str, bool]:
+    return record.path.rpartition("/")[0], record.partition, record.encrypted

@@ -67,12 +67,14 @@ class Collection(Query[T]):
     def exists(self) -> bool:
         """Tell whether the collection directly holds a document."""
         self._engine.check_open()
+        self._engine.check_readable(self.path)
         node = self._engine.tree.collections.get(self.path)
         return node is not None and bool(node.documents)
 
     def count(self) -> int:
         """Return the number of documents."""
         self._engine.check_open()
+        self._engine.check_readable(self.path)
         node = self._engine.tree.collections.get(self.path)
         return 0 if node is None else len(node.documents)
 
@@ -138,6 +140,7 @@ class Collection(Query[T]):
                 return False
             item = item.id
         self._engine.check_open()
+        self._engine.check_readable(self.path)
         node = self._engine.tree.collections.get(self.path)
         return node is not None and isinstance(item, str) and item in node.documents
 

@@ -110,6 +110,7 @@ class Document(Generic[T]):
         node = engine.tree.collections.get(collection)
         entry = None if node is None else node.documents.get(self.id)
         if entry is None:
+            engine.check_readable(collection)
             return None
         adapter = parent._own_adapter or engine.adapters.get(collection, PLAIN)
         view: Snapshot[T] | None = entry.view
@@ -121,6 +122,7 @@ class Document(Generic[T]):
         """Tell whether the document is there."""
         engine = self.parent._engine
         engine.check_open()
+        engine.check_readable(self.parent.path)
         node = engine.tree.collections.get(self.parent.path)
         return node is not None and self.id in node.documents
 
@@ -228,6 +230,7 @@ class Document(Generic[T]):
         node = engine.tree.collections.get(self.parent.path)
         entry = None if node is None else node.documents.get(self.id)
         if entry is None:
+            engine.check_readable(self.parent.path)
             raise DocumentNotFoundError(self.path)
         draft = self.parent._adapter().draft(entry.value, self.path)
         yield draft

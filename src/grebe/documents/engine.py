@@ -43,6 +43,9 @@ class Engine(Protocol):
     def check_open(self) -> None:
         """Raise StoreClosedError if the store is closed."""
 
+    def check_readable(self, collection: str) -> None:
+        """Raise EncryptionError if a collection is encrypted and there is no key."""
+
     def adapter(self, collection: str) -> Adapter:
         """Return the adapter remembered for a collection."""
 

@@ -17,7 +17,8 @@ from grebe.core.operation import (
     Clear,
     Delete,
     Move,
-    Operation,
+    OnSealed,
+    Part,
     Put,
     PutMany,
     single_operations,
@@ -29,9 +30,9 @@ class OperationLog:
 
     __slots__ = ("_count", "_covered", "_operations", "_put_at")
 
-    def __init__(self, operations: Iterable[Operation | PutMany] = ()) -> None:
+    def __init__(self, operations: Iterable[Part] = ()) -> None:
         # Puts are keyed by path, so that the hot path makes no key; everything else by a tuple.
-        self._operations: dict[Hashable, Operation | PutMany] = {}
+        self._operations: dict[Hashable, Part] = {}
         self._count = 0
         self._covered: dict[str, int] = {}
         """Number of the last deletion or move of each path."""
@@ -74,6 +75,19 @@ class OperationLog:
         self._cover(operation.path)
         self._operations[("move", self._count)] = operation
 
+    def on_sealed(self, operation: OnSealed) -> None:
+        """Add a deletion or move of encrypted documents. O(1)."""
+        inner = operation.operation
+        if isinstance(inner, Delete):
+            self._operations.pop(inner.path, None)
+            key: Hashable = ("sealed", *inner)
+            self._operations.pop(key, None)
+            self._operations[key] = operation
+            self._cover(inner.path)
+        else:
+            self._cover(inner.path)
+            self._operations[("move", self._count)] = operation
+
     def clear(self) -> None:
         """Drop everything that waits and add the removal of everything."""
         self.reset()
@@ -88,7 +102,7 @@ class OperationLog:
         self._count += 1
         self._covered[path] = self._count
 
-    def extend(self, operations: Iterable[Operation | PutMany]) -> None:
+    def extend(self, operations: Iterable[Part]) -> None:
         """Add operations in order. O(operations)."""
         for operation in operations:
             match operation:
@@ -102,14 +116,16 @@ class OperationLog:
                     self.move(operation)
                 case Clear():
                     self.clear()
+                case OnSealed():
+                    self.on_sealed(operation)
 
     def drop_deleted(self) -> None:
         """Drop the puts that a later deletion covers. O(operations)."""
         deleted: set[str] = set()
-        kept: list[tuple[Hashable, Operation | PutMany]] = []
+        kept: list[tuple[Hashable, Part]] = []
         for key, operation in reversed(self._operations.items()):
             match operation:
-                case Delete(path, True):
+                case Delete(path, True) | OnSealed(Delete(path, True)):
                     deleted.add(path)
                 case Put(path) if not deleted.isdisjoint(paths.ancestors(path)):
                     continue
@@ -125,23 +141,25 @@ class OperationLog:
         put behind it, and the put would make a second copy; so that is deleted in between.
         """
         moved: set[str] = set()
-        found: list[Operation | PutMany] = []
+        found: list[Part] = []
         for operation in self._operations.values():
             if isinstance(operation, Move):
                 moved.add(operation.path)
+            elif isinstance(operation, OnSealed) and isinstance(operation.operation, Move):
+                moved.add(operation.operation.path)
             elif moved and isinstance(operation, Put | PutMany):
                 written = [operation.path] if isinstance(operation, Put) else operation.paths
-                found += [
-                    Delete(path, False)
-                    for path in written
-                    if not moved.isdisjoint(paths.ancestors(path))
-                ]
+                for path in written:
+                    if not moved.isdisjoint(paths.ancestors(path)):
+                        deletion = Delete(path, False)
+                        # A deletion of plain documents would tell the path of an encrypted one.
+                        found.append(OnSealed(deletion) if operation.encrypted else deletion)
             found.append(operation)
         if moved:
             self.reset()
             self.extend(found)
 
-    def hand_out(self) -> tuple[Operation | PutMany, ...]:
+    def hand_out(self) -> tuple[Part, ...]:
         """Return the operations in order, with one put for each document at most. O(operations)."""
         found = tuple(self._operations.values())
         if len(found) < 2 or not any(type(operation) is PutMany for operation in found):
@@ -153,7 +171,7 @@ class OperationLog:
             puts = cast("Iterator[Put]", single_operations(found))
             return tuple({put.path: put for put in puts}.values())
         later: set[str] = set()
-        kept: list[Operation | PutMany] = []
+        kept: list[Part] = []
         for operation in reversed(found):
             match operation:
                 case Put(path):
@@ -167,7 +185,7 @@ class OperationLog:
             kept.append(operation)
         return tuple(reversed(kept))
 
-    def __iter__(self) -> Iterator[Operation | PutMany]:
+    def __iter__(self) -> Iterator[Part]:
         """Yield the operations in order."""
         return iter(self._operations.values())
 
@@ -176,7 +194,7 @@ class OperationLog:
         return len(self._operations)
 
 
-def _overlap(operations: Iterable[Operation | PutMany]) -> bool:
+def _overlap(operations: Iterable[Part]) -> bool:
     """Tell whether a document is put more than once."""
     seen: set[str] = set()
     for operation in operations:

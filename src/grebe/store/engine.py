@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
+from grebe.core import path as paths
 from grebe.core.entry import Entry
 from grebe.core.options import UNSET, CollectionOptions, Options
 from grebe.core.tree import Tree
 from grebe.documents.aggregates import Aggregate
-from grebe.documents.collection import document_at
+from grebe.documents.collection import Collection, document_at
 from grebe.documents.document import Document
 from grebe.documents.engine import Engine
 from grebe.documents.models import PLAIN, Adapter
@@ -23,6 +24,10 @@ from grebe.documents.query import Query
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.errors import EncryptionError, StoreClosedError
 from grebe.persistence.committer import Committer
+from grebe.persistence.encryption import cipher
+from grebe.persistence.encryption.keys import KeySource
+from grebe.persistence.encryption.sealing import Encryption
+from grebe.persistence.encryption.system_keyring import OTHER_WAYS
 from grebe.reactive.broadcast import Broadcast, Scheduler
 from grebe.reactive.observer import Observer
 from grebe.reactive.stream import ChangeStream, ValueStream
@@ -43,6 +48,7 @@ class State:
         self.placement = Placement(self.tree, self.options, self.hydration.knows_all)
         self.finder = Finder(self.tree, self.lock, self.adapter)
         self.broadcasting = Broadcast(self.tree, self.lock, self.finder, scheduler)
+        self.encryption = Encryption(KeySource())
         self.committer: Committer | None = None
         """Where writes wait for the disk; None: nothing is persisted."""
         self.read_only: str | None = None
@@ -51,12 +57,20 @@ class State:
         self.order = 0
         """Insertion number of the last new document."""
         if defaults.encrypted:
-            _refuse_encryption()
+            cipher.check_available()
 
     def check_open(self) -> None:
         """See Engine."""
         if self.closed:
             raise StoreClosedError
+
+    def check_readable(self, collection: str) -> None:
+        """See Engine."""
+        if self.encryption.locked and self.options.resolve(collection).encrypted:
+            raise EncryptionError(
+                f"{collection} is encrypted, and the store was opened without a key; {OTHER_WAYS}, "
+                "and open it again"
+            )
 
     def adapter(self, collection: str) -> Adapter:
         """See Engine."""
@@ -71,12 +85,15 @@ class State:
     def entry(self, path: str) -> Entry | None:
         """Return what is stored at a document path."""
         self.check_open()
-        return self.tree.get(path)
+        entry = self.tree.get(path)
+        if entry is None:
+            self.check_readable(paths.split(path)[0])
+        return entry
 
     def configure(self, collection: str, options: dict[str, Any]) -> None:
         """See Engine."""
         if options.get("encrypted") is True:
-            _refuse_encryption()
+            cipher.check_available()
         with self.lock:
             self.check_open()
             before = self.adapter(collection)
@@ -91,19 +108,24 @@ class State:
 
     # --- reading
 
+    def _check_source(self, query: Query[Any]) -> None:
+        self.check_open()
+        if self.encryption.locked and isinstance(query.source, Collection):
+            self.check_readable(query.source.path)
+
     def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """See Engine."""
-        self.check_open()
+        self._check_source(query)
         return self.finder.find(query)
 
     def count(self, query: Query[Any]) -> int:
         """See Engine."""
-        self.check_open()
+        self._check_source(query)
         return self.finder.count(query)
 
     def explain(self, query: Query[Any]) -> Explanation:
         """See Engine."""
-        self.check_open()
+        self._check_source(query)
         return self.finder.explain(query)
 
     # --- dependencies
@@ -155,11 +177,12 @@ class State:
     def observe_document(self, doc: Document[Any]) -> Observer[Any, Any]:
         """See Engine."""
         self.check_open()
+        self.check_readable(doc.parent.path)
         return self.broadcasting.observe_document(doc)
 
     def observe_query(self, query: Query[Any]) -> Observer[Any, Any]:
         """See Engine."""
-        self.check_open()
+        self._check_source(query)
         return self.broadcasting.observe_query(query)
 
     def observe_aggregate(self, aggregate: Aggregate[Any]) -> Observer[Any, Any]:
@@ -186,10 +209,3 @@ class State:
             for node in self.tree.collections.values():
                 orders = [entry.order for entry in node.documents.values()]
                 assert orders == sorted(set(orders)), f"{node.path}: not in insertion order"
-
-
-def _refuse_encryption() -> None:
-    raise EncryptionError(
-        "encrypted=True: this version of Grebe cannot encrypt yet; "
-        "keep secrets out of the store, or on an encrypted disk"
-    )

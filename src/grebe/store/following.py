@@ -28,6 +28,7 @@ def apply_followed(writer: Writer, batch: Batch) -> None:
             _apply(writer, operation)
         resolver = readable_resolver(batch.metadata)
         if resolver is not None:
+            writer.encryption.connect(resolver)
             writer.placement.resolver = resolver
     writer.written()
 

@@ -7,13 +7,12 @@ commit included, and applies them to the records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from grebe.core import path as paths
 from grebe.core.entry import Entry, home_of
-from grebe.core.operation import Clear, Delete, Move, Operation, Record, RecordGroup
+from grebe.core.operation import Clear, Delete, Move, OnSealed, Operation, Part, RecordGroup
 from grebe.core.tree import Tree
 
 
@@ -36,6 +35,8 @@ class Hydration:
         self._hidden: list[Operation] = []
         """Deletions in memory only (persist=False): the disk still has what they deleted."""
         self._watching: list[list[Operation]] = []
+        self.shadowed: list[str] = []
+        """Documents that are stored in plain beside the encrypted one, found by loading."""
 
     def is_loaded(self, path: str) -> bool:
         """Tell whether all that is stored at and under a path is in memory."""
@@ -71,9 +72,13 @@ class Hydration:
         if in_memory_only:
             self._hidden.append(operation)
 
-    def begin(self, waiting: Iterable[Operation]) -> list[Operation]:
+    def begin(self, waiting: Iterable[Part]) -> list[Operation]:
         """Begin a load; `waiting` are the operations that are not committed yet."""
-        watch = [*self._hidden, *(op for op in waiting if isinstance(op, Delete | Move | Clear))]
+        watch = list(self._hidden)
+        for part in waiting:
+            operation = part.operation if type(part) is OnSealed else part
+            if isinstance(operation, Delete | Move | Clear):
+                watch.append(operation)
         self._watching.append(watch)
         return watch
 
@@ -101,9 +106,17 @@ class Hydration:
             ids = group.ids
             if documents and not documents.keys().isdisjoint(ids):
                 new = [i for i, document_id in enumerate(ids) if document_id not in documents]
+                if not group.encrypted and len(new) < len(ids):
+                    self._note_shadowed(group, documents)
                 ids, entries = [ids[i] for i in new], [entries[i] for i in new]
             documents.update(zip(ids, entries, strict=True))
             yield Loaded(group.collection, ids, last_order)
+
+    def _note_shadowed(self, group: RecordGroup, documents: Mapping[str, Entry]) -> None:
+        for document_id in group.ids:
+            known = documents.get(document_id)
+            if known is not None and known.home.encrypted:
+                self.shadowed.append(f"{group.collection}/{document_id}")
 
 
 def _still_there(groups: Iterable[RecordGroup], watch: list[Operation]) -> Iterator[RecordGroup]:
@@ -124,17 +137,3 @@ def _still_there(groups: Iterable[RecordGroup], watch: list[Operation]) -> Itera
                         partition = move.target
                 collection, document_id = paths.split(path)
                 yield RecordGroup(collection, [document_id], [value], partition, encrypted)
-
-
-def grouped(records: Iterable[Record]) -> Iterator[RecordGroup]:
-    """Yield records by collection, for persistors that give them one by one."""
-    for (collection, partition, encrypted), run in groupby(records, _group_of):
-        rows = list(run)
-        start = len(collection) + 1
-        ids = [record.path[start:] for record in rows]
-        values = [record.value for record in rows]
-        yield RecordGroup(collection, ids, values, partition, encrypted)
-
-
-def _group_of(record: Record) -> tuple[str, str, bool]:
-    return record.path.rpartition("/")[0], record.partition, record.encrypted

@@ -16,7 +16,6 @@ import sys
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from grebe.core import path as paths
@@ -28,13 +27,13 @@ from grebe.documents.query import Query
 from grebe.errors import GrebeError
 from grebe.persistence.blocking import BlockingCalls
 from grebe.persistence.drivers import AsyncioDriver, Reports, ThreadDriver
+from grebe.persistence.encryption.sealing import Encryption, SealingPersistor
 from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver
 from grebe.reactive.broadcast import Scheduler
 from grebe.reactive.change import HYDRATED, LOUD
 from grebe.store.following import apply_followed
-from grebe.store.hydration import grouped
 from grebe.store.writing import Writer
 
 R = TypeVar("R")
@@ -72,13 +71,17 @@ class Lifecycle:
         persistor: Persistor | None,
         callbacks: Callbacks,
         *,
+        encryption: Encryption | None = None,
         hydrate: bool | Iterable[Any],
         commit_interval_s: float,
         read_only: bool,
         threads: bool = HAS_THREADS,
     ) -> None:
         self._writer = writer
+        self._encryption = encryption if encryption is not None else writer.encryption
+        writer.encryption = self._encryption
         self._persistor = persistor
+        self._sealed = None if persistor is None else SealingPersistor(persistor, self._encryption)
         self._hydrate_at_open = hydrate
         self._threads = threads
         self._calls = BlockingCalls()
@@ -87,23 +90,25 @@ class Lifecycle:
         self._driver: ThreadDriver | AsyncioDriver | None = None
         self.name = "memory:" if persistor is None else str(persistor)
         writer.read_only = self.name if read_only else None
-        if persistor is None:
+        if self._sealed is None:
             writer.hydration.mark_loaded(None)
+            writer.placement.resolver.hide = str  # nothing is stored, so nothing is hidden
             return
         if threads:
             self._driver = ThreadDriver(
-                persistor, self._calls, writer.lock, commit_interval_s, self._reports
+                self._sealed, self._calls, writer.lock, commit_interval_s, self._reports
             )
         else:
-            self._driver = AsyncioDriver(persistor, writer.lock, commit_interval_s, self._reports)
+            self._driver = AsyncioDriver(
+                self._sealed, writer.lock, commit_interval_s, self._reports
+            )
         if not read_only:
             writer.committer = self._driver.committer
 
     @property
     def recovery(self) -> RecoveryReport:
         """What the persistor found when it opened and loaded."""
-        found = getattr(self._persistor, "recovery", None)
-        return found if isinstance(found, RecoveryReport) else RecoveryReport()
+        return RecoveryReport() if self._sealed is None else self._sealed.recovery
 
     async def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run one of the coroutines of this class without blocking the event loop."""
@@ -113,23 +118,29 @@ class Lifecycle:
 
     async def open(self) -> None:
         """Open the persistor and load. Raises PersistenceError, StoreLockedError."""
-        persistor = self._persistor
+        persistor = self._sealed
         if persistor is None:
             return
         opened = False
+        persistor.remembers = self._writer.committer is None or hasattr(persistor.inner, "follow")
         try:
             await self._call(persistor.open)
             opened = True
             metadata = await self._call(persistor.load_metadata)
-            self._writer.placement.resolver = Resolver.decode(metadata)
+            resolver = Resolver.decode(metadata)
+            self._encryption.unlock(resolver.encryption)
+            self._encryption.connect(resolver)
+            if self._writer.options.defaults.encrypted and self._writer.committer is not None:
+                self._encryption.begin_if_unused(resolver)
+            self._writer.placement.resolver = resolver
             wanted = self._hydrate_at_open
             if wanted is True:
                 await self.hydrate(None)
             elif wanted is not False:
                 await self.hydrate(paths_of(wanted))
-            follow = getattr(persistor, "follow", None)
+            follow = getattr(persistor.inner, "follow", None)
             if follow is not None:
-                await self._call(follow, partial(apply_followed, self._writer))
+                await self._call(follow, self._apply_followed)
         except BaseException:
             self._writer.closed = True
             await self._let_go(close_persistor=opened)
@@ -139,7 +150,7 @@ class Lifecycle:
 
     async def hydrate(self, wanted: list[str] | None) -> None:
         """Load subtrees, or everything. O(what is loaded)."""
-        writer, persistor = self._writer, self._persistor
+        writer, persistor = self._writer, self._sealed
         writer.check_open()
         if persistor is None or (wanted is not None and not wanted):
             return
@@ -149,11 +160,7 @@ class Lifecycle:
             watch = writer.hydration.begin(waiting)
         try:
             with garbage_collection_paused():
-                load_groups = getattr(persistor, "load_groups", None)
-                if load_groups is not None:
-                    groups = await self._call(load_groups, wanted)
-                else:
-                    groups = grouped(await self._call(persistor.load, wanted))
+                groups = await self._call(persistor.load_groups, wanted)
                 self._merge(groups, wanted, watch)
         finally:
             with writer.lock:
@@ -177,6 +184,7 @@ class Lifecycle:
                 if writer.options.resolve(collection).depends_on is not None:
                     depending += [writer.reference(f"{collection}/{i}") for i in ids]
             writer.hydration.mark_loaded(wanted)
+            writer.drop_shadowed()
             for doc in depending:
                 try:
                     writer.rebuild_dependencies(doc)
@@ -194,19 +202,26 @@ class Lifecycle:
 
     async def checkpoint(self) -> None:
         """Commit, and have the persistor put the data in its lasting form."""
+        writer, persistor = self._writer, self._sealed
+        if persistor is None or writer.read_only is not None:
+            return
+        with writer.lock:
+            writer.forget_plain_names()
         await self.commit()
-        checkpoint = getattr(self._persistor, "checkpoint", None)
-        if checkpoint is not None and self._writer.read_only is None:
-            await self._call(checkpoint)
+        await self._call(persistor.checkpoint)
 
     async def refresh(self) -> None:
         """Bring in what a writing process has committed since."""
         self._writer.check_open()
-        refresh = getattr(self._persistor, "refresh", None)
+        refresh = None if self._sealed is None else getattr(self._sealed.inner, "refresh", None)
         if refresh is not None and self._writer.read_only is not None:
             batch = await self._call(refresh)
             if batch is not None:
-                apply_followed(self._writer, batch)
+                self._apply_followed(batch)
+
+    def _apply_followed(self, batch: Batch) -> None:
+        assert self._sealed is not None
+        apply_followed(self._writer, self._sealed.unsealed_batch(batch))
 
     async def close(self) -> None:
         """Commit, checkpoint, let go. If the commit fails the store stays open."""
@@ -254,8 +269,8 @@ class Lifecycle:
         if self._driver is not None:
             self._driver.stop()
         # One that could not be opened may be in use elsewhere.
-        if self._persistor is not None and close_persistor:
-            await self._call(self._persistor.close)
+        if self._sealed is not None and close_persistor:
+            await self._call(self._sealed.close)
         self._calls.close()
 
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:

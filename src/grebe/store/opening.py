@@ -11,6 +11,8 @@ from grebe.core.operation import Batch
 from grebe.core.options import CollectionOptions, PartitionOption
 from grebe.documents.collection import check_option
 from grebe.errors import PersistenceError
+from grebe.persistence.encryption.keys import KeySource
+from grebe.persistence.encryption.sealing import Encryption
 from grebe.persistence.persistor import Persistor
 from grebe.persistors.file.persistor import CHECKPOINT_BYTES, FilePersistor
 from grebe.persistors.sqlite.persistor import SqlitePersistor
@@ -20,6 +22,7 @@ from grebe.store.store import Store
 
 Target = str | os.PathLike[str] | Persistor | None
 Hydrate = bool | Iterable[Any]
+EncryptionKey = bytes | str | Callable[[], bytes | str | None] | KeySource | None
 
 
 def open(  # noqa: A001 - the name of the API
@@ -31,7 +34,8 @@ def open(  # noqa: A001 - the name of the API
     partition: PartitionOption | None = None,
     encrypted: bool | None = None,
     persist: bool | None = None,
-    encryption_key: Any = None,
+    encryption_key: EncryptionKey = None,
+    require_key: bool = False,
     on_corruption: Literal["quarantine", "raise"] = "quarantine",
     read_only: bool = False,
     scheduler: Scheduler | None = None,
@@ -54,7 +58,10 @@ def open(  # noqa: A001 - the name of the API
         partition: default partition of all collections, or a function of a snapshot.
         encrypted: default of all collections.
         persist: False keeps collections in memory that do not say otherwise.
-        encryption_key: not used by this version.
+        encryption_key: 32 bytes, a passphrase, or a function that returns either. Without it the
+            environment variable GREBE_KEY counts, then the system's keyring.
+        require_key: refuse to open without a key a store that has encrypted documents; without
+            this, what is plain opens.
         on_corruption: "quarantine" sets damaged files aside and loads the rest (see
             `store.recovery`); "raise" refuses to open and changes nothing.
         read_only: never write; works beside a writer and sees its last commit.
@@ -67,11 +74,14 @@ def open(  # noqa: A001 - the name of the API
         StoreLockedError: somebody else has it open for writing.
         CorruptDataError: what is stored is damaged, with on_corruption="raise".
         PersistenceError: the directory cannot be read, or made.
+        EncryptionError: the key is wrong, or missing where it is required.
 
     >>> store = open()
     >>> store.doc("users/1").set({"age": 28}).data
     {'age': 28}
     """
+    # At once, so that no frame of a traceback shows the key.
+    encryption_key = KeySource(encryption_key)
     store = _make(**locals())
     drive(store._lifecycle.open())
     return store
@@ -79,6 +89,7 @@ def open(  # noqa: A001 - the name of the API
 
 async def aopen(target: Target = None, **options: Any) -> Store:
     """Open a store without blocking the event loop; the arguments are those of `open`."""
+    options["encryption_key"] = KeySource(options.get("encryption_key"))
     store = _make(**{**_defaults(), **options, "target": target})
     await store._lifecycle.run(store._lifecycle.open())
     return store
@@ -97,7 +108,8 @@ def _make(
     partition: PartitionOption | None,
     encrypted: bool | None,
     persist: bool | None,
-    encryption_key: Any,  # noqa: ARG001 - encryption is not built yet
+    encryption_key: KeySource,
+    require_key: bool,
     on_corruption: str,
     read_only: bool,
     scheduler: Scheduler | None,
@@ -131,6 +143,9 @@ def _make(
         defaults,
         scheduler,
         Callbacks(on_commit, on_error, on_hydrate, scheduler),
+        encryption=Encryption(
+            encryption_key, require_key=require_key, strict=on_corruption == "raise"
+        ),
         hydrate=hydrate,
         commit_interval_s=float(commit_interval),
         read_only=read_only,

@@ -9,14 +9,21 @@ a comparison.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from grebe.core import path as paths
 from grebe.core.entry import Entry, home_of
-from grebe.core.operation import Move
+from grebe.core.operation import Delete, Move, OnSealed, Part, Put
 from grebe.core.options import Options, ResolvedOptions
 from grebe.core.tree import CollectionNode, Place, Tree
 from grebe.persistence.resolver import Resolver
+
+
+class Settled(NamedTuple):
+    """What was moved, and the operations that do so on disk."""
+
+    moves: list[Move]
+    operations: list[Part]
 
 
 class Placement:
@@ -54,7 +61,7 @@ class Placement:
 
     def settle(
         self, resolved: ResolvedOptions, collection: str, document_id: str, wanted: str
-    ) -> list[Move]:
+    ) -> Settled:
         """Move what is in another partition than it should be, and return how.
 
         Called before a document is put into `wanted`: it alone moves if its partition is computed,
@@ -69,11 +76,11 @@ class Placement:
             sources = set(self.resolver.of(collection))
             if not sources <= {wanted}:
                 sources = self._sources_of_collection(node, collection)
-        moves: list[Move] = []
+        settled = Settled([], [])
         for source in sorted(sources - {wanted}):
-            moves += self._move(scope, source, wanted)
-        self.resolver.add(collection, wanted)
-        return moves
+            self._move(scope, source, wanted, settled)
+        self.resolver.add(collection, wanted, resolved.encrypted)
+        return settled
 
     def is_settled(
         self, node: CollectionNode[Entry] | None, resolved: ResolvedOptions, wanted: str
@@ -106,11 +113,15 @@ class Placement:
             return set(self.resolver.of(collection))
         return set() if node is None else {entry.partition for entry in node.documents.values()}
 
-    def _move(self, scope: str, source: str, target: str) -> list[Move]:
-        """Return the operations that move a scope, after doing in memory what they do on disk."""
+    def _move(self, scope: str, source: str, target: str, settled: Settled) -> None:
+        """Move a scope in memory, and note the operations that do the same on disk."""
         moves = [Move(scope, source, target), *self._moves_back(scope, source, target)]
+        all_known = self._knows_all(scope)
+        plain = not all_known and bool(self.resolver.candidates_on(scope, False))
+        unseen = not all_known and bool(self.resolver.candidates_on(scope, True))
+        sealed: dict[str, Place[Entry]] = {}
         for move in moves:
-            if not self._knows_all(scope):
+            if not all_known:
                 self._note_unseen(*move)
             # All that a persistor would take along, inheriting or not: were memory to differ from
             # the disk, a later move would leave a document behind, and it would be there twice.
@@ -118,10 +129,26 @@ class Placement:
                 home = place.leaf.home
                 if home.partition == move.source:
                     place.leaf.home = home_of(move.target, *home[1:])
-                    self.resolver.add(place.collection, move.target)
+                    if home.encrypted:
+                        sealed[place.path] = place
+                        # The value on disk is another one than that in memory.
+                        unseen |= not home.saved
+                    else:
+                        plain = True
+                    if not home.encrypted or home.saved:
+                        self.resolver.add(place.collection, move.target, home.encrypted)
                     if place.collection != scope:
                         self._tree.collections[place.collection].settled = None
-        return moves
+        settled.moves.extend(moves)
+        # The path of an encrypted document is in no operation of the plain side.
+        if plain:
+            settled.operations.extend(moves)
+        if unseen:
+            settled.operations.extend(map(OnSealed, moves))
+        for path, place in sealed.items():
+            if place.leaf.home.saved:
+                put = Put(path, place.leaf.value, place.leaf.home.partition, True)
+                settled.operations.extend([OnSealed(Delete(path, False)), put])
 
     def _note_unseen(self, scope: str, source: str, target: str) -> None:
         """Note where documents that are not loaded may move to."""
@@ -130,6 +157,7 @@ class Placement:
         for known, partitions in self.resolver.as_dict().items():
             if paths.is_under(known, names) and source in partitions:
                 self.resolver.add_names(known, target)
+        self.resolver.add_hidden(names, source, target)
 
     def _inheriting(self, scope: str) -> Iterator[Place[Entry]]:
         """Yield the documents of a scope, without those of collections with a partition option."""

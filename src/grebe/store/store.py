@@ -294,7 +294,8 @@ class Store:
     def inspect(self) -> dict[str, Any]:
         """Return the data tree, pending events, dependencies, partitions and commit state.
 
-        For debugging; the documents are plain values. O(documents).
+        For debugging; the documents are plain values, of encrypted ones only their size is shown.
+        O(documents).
         """
         engine = self._engine
         with engine.lock:
@@ -302,7 +303,9 @@ class Store:
             plain = engine.adapter("")
             return {
                 "documents": {
-                    place.path: plain.decode(place.leaf.value, place.path)
+                    place.path: f"<encrypted, {len(place.leaf.value)} bytes>"
+                    if place.leaf.home.encrypted
+                    else plain.decode(place.leaf.value, place.path)
                     for place in engine.tree.walk()
                 },
                 "pending": engine.broadcasting.pending(),

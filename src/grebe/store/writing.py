@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
-from grebe.core.entry import Entry, home_of, is_same
+from grebe.core.entry import Entry, Home, home_of, is_same
 from grebe.core.ids import random_id
 from grebe.core.operation import Clear, Delete, Put, PutMany
 from grebe.core.options import ResolvedOptions
@@ -29,7 +29,7 @@ from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.documents.transaction import Transaction
 from grebe.errors import ConflictError, DocumentExistsError, DocumentNotFoundError, ReadOnlyError
 from grebe.reactive.change import LOUD, TOUCHED
-from grebe.store.engine import State
+from grebe.store.sides import Sides
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -42,7 +42,7 @@ class Computed(NamedTuple):
     """None: the collection has no `depends_on`."""
 
 
-class Writer(State):
+class Writer(Sides):
     """The writing half of the engine."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -66,6 +66,7 @@ class Writer(State):
             if self.closed or self.read_only is not None:
                 self.check_writable()
             if existence is not Existence.ANY:
+                self.check_readable(collection.path)
                 node = self.tree.collections.get(doc.parent.path)
                 exists = node is not None and doc.id in node.documents
                 if exists and existence is Existence.MISSING:
@@ -88,6 +89,7 @@ class Writer(State):
             self.check_writable()
             entry = self.tree.get(doc.path)
             if entry is None:
+                self.check_readable(doc.parent.path)
                 raise DocumentNotFoundError(doc.path)
             value, seen = adapter.capture(change(entry), doc.path)
             if self.tree.get(doc.path) is None:
@@ -151,7 +153,11 @@ class Writer(State):
         if not ids:
             return []
         resolved = self.options.resolve(collection.path)
-        if resolved.partition_by is not None or resolved.depends_on is not None:
+        if (
+            resolved.partition_by is not None
+            or resolved.depends_on is not None
+            or self.may_be_across(collection.path, resolved.encrypted)
+        ):
             docs = [Document(collection, document_id) for document_id in ids]
             computed = [self._compute(resolved, d, v) for d, v in zip(docs, values, strict=True)]
             return [
@@ -166,7 +172,9 @@ class Writer(State):
         self.order += len(rest)
         self.tree.collections[path].documents.update(zip(rest, entries[1:], strict=True))
         if self.committer is not None and home.saved:
-            self.committer.pending.put_many(PutMany(written[1:], values[1:], home.partition))
+            self.committer.pending.put_many(
+                PutMany(written[1:], values[1:], home.partition, home.encrypted)
+            )
             self.committer.wrote()
         self.note(path, rest, LOUD if broadcast else 0)
         return entries
@@ -190,6 +198,7 @@ class Writer(State):
             self.load_for_writing(collection.path)
         with self.lock:
             self.check_writable()
+            self.check_key(collection.path, persist)
             resolved = self.options.resolve(collection.path)
             docs = [Document(collection, document_id) for document_id in values]
             computed = [self._compute(resolved, d, values[d.id]) for d in docs]
@@ -211,13 +220,15 @@ class Writer(State):
         """See Engine."""
         with self.lock:
             self.check_writable()
+            self.check_readable(paths.split(path)[0] if paths.is_document(path) else path)
             self._remove(path, broadcast, persist)
         self.written()
 
     def clear(self, broadcast: bool) -> None:
-        """Delete everything, in memory and on disk."""
+        """Delete everything, in memory and on disk. Raises EncryptionError without the key."""
         with self.lock:
             self.check_writable()
+            self.check_clearable()
             for place in self.tree.walk():
                 self.note(place.collection, (place.id,), LOUD if broadcast else 0)
             self.tree.clear()
@@ -227,7 +238,7 @@ class Writer(State):
             if self.committer is not None:
                 self.committer.pending.clear()
                 self.placement.resolver.clear()
-                self._save_resolver()
+                self.save_resolver()
                 self.committer.wrote()
         self.written()
 
@@ -240,6 +251,8 @@ class Writer(State):
             for path, seen in transaction.seen.items():
                 if self.tree.get(path) is not seen:
                     raise ConflictError(path)
+            for doc, _ in transaction.writes.values():
+                self.check_key(doc.parent.path, True)
             computed = {
                 path: self._compute(self.options.resolve(doc.parent.path), doc, value)
                 for path, (doc, value) in transaction.writes.items()
@@ -335,6 +348,8 @@ class Writer(State):
         node = self.tree.collections.get(collection)
         old = None if node is None else node.documents.get(document_id)
         persist = persist and resolved.persist
+        if resolved.encrypted:
+            self.check_key(collection, persist)
         wanted_dependencies: frozenset[str] | None = None
         if (
             node is not None
@@ -351,27 +366,26 @@ class Writer(State):
                 partition = self.placement.inherited(resolved)
             moved = persist and self._settle(node, resolved, collection, document_id, partition)
             if old is not None and is_same(old, value):
-                if persist and not old.home.saved:
-                    old.home = home_of(partition, False, True, old.home.canonical)
-                    self._give(Put(doc.path, old.value, partition))
-                elif moved and self.committer is not None:
-                    self.committer.wrote()
-                return old
+                return self._store_same(
+                    doc, old, home_of(partition, resolved.encrypted, persist), moved
+                )
         if node is None or not node.documents:
             node = self.tree.ensure(collection)
+        if old is None or persist:
+            home = home_of(partition, resolved.encrypted, persist)
+        else:  # what is on disk stays there, and has to be found later
+            home = home_of(old.partition, old.home.encrypted, False)
         if old is None:
             self.order += 1
-            entry = Entry(value, self.order, home_of(partition, False, persist))
-        else:
-            if not persist:  # what is on disk stays there, and has to be found later
-                partition = old.partition
-            entry = Entry(value, old.order, home_of(partition, False, persist))
+        entry = Entry(value, self.order if old is None else old.order, home)
+        if persist and self.encryption.envelope is not None:
+            self.leave_other_side(doc.path, collection, old, resolved.encrypted)
         node.documents[document_id] = entry
         if persist:
             if resolved.partition_by is None and node.settled is not resolved:
                 self.placement.note_settled(node, resolved, partition)
             if self.committer is not None:
-                self._give(Put(doc.path, value, partition))
+                self._give(Put(doc.path, value, partition, resolved.encrypted))
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
         if self.finder.indexes:
@@ -379,6 +393,16 @@ class Writer(State):
         elif self.broadcasting.watched:
             self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
         return entry
+
+    def _store_same(self, doc: Document[Any], old: Entry, home: Home, moved: bool) -> Entry:
+        """Have a document that is written again unchanged stored, if it is not where it belongs."""
+        if home.saved and not (old.home.saved and old.home.encrypted == home.encrypted):
+            self.leave_other_side(doc.path, doc.parent.path, old, home.encrypted)
+            old.home = home_of(home.partition, home.encrypted, True, old.home.canonical)
+            self._give(Put(doc.path, old.value, home.partition, home.encrypted))
+        elif moved and self.committer is not None:
+            self.committer.wrote()
+        return old
 
     def _settle(
         self,
@@ -391,21 +415,15 @@ class Writer(State):
         """Move what is elsewhere than it should be; tell whether anything was."""
         if self.placement.is_settled(node, resolved, partition):
             return False
-        moves = self.placement.settle(resolved, collection, document_id, partition)
+        settled = self.placement.settle(resolved, collection, document_id, partition)
         if node is not None:
             self.placement.note_settled(node, resolved, partition)
         if self.committer is not None:
-            for move in moves:
+            for move in settled.moves:
                 self.hydration.note(move)
-                self.committer.pending.move(move)
-            self._save_resolver()
-        return bool(moves)
-
-    def _save_resolver(self) -> None:
-        resolver = self.placement.resolver
-        if resolver.changed and self.committer is not None:
-            resolver.changed = False
-            self.committer.set_metadata(resolver.encode())
+            self.committer.pending.extend(settled.operations)
+            self.save_resolver()
+        return bool(settled.moves)
 
     def _give(self, operation: Put) -> None:
         """Hand a put to the committer."""
@@ -430,7 +448,8 @@ class Writer(State):
         operation = Delete(path, recursive)
         self.hydration.note(operation, in_memory_only=not persist)
         if persist and self.committer is not None:
-            self.committer.pending.delete(operation)
+            plain, sealed = self.sides_of(path, removed)
+            self.give_deletion(operation, plain=plain, sealed=sealed)
             self.committer.wrote()
 
     def _forget(self, removed: list[Place[Entry]], broadcast: bool, persist: bool) -> None:

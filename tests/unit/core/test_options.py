@@ -144,11 +144,3 @@ def test_wrong_options_are_refused(store: grebe.Store, wrong: dict[str, Any]) ->
     with pytest.raises(TypeError):
         store.doc("a/1").collection("users", **wrong)
     assert store._engine.options.by_path == {}
-
-
-def test_encryption_is_refused_until_it_is_built(store: grebe.Store) -> None:
-    """EncryptionError at once, not plain text on disk."""
-    with pytest.raises(grebe.EncryptionError):
-        store.collection("users", encrypted=True)
-    with pytest.raises(grebe.EncryptionError):
-        grebe.open(encrypted=True)

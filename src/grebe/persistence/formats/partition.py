@@ -7,6 +7,7 @@ r"""Partition files: bytes from documents and back. Format: docs/file_format.md,
 PATH:VALUE,\n        one line a document; the last without the comma
 }}\n
 ```
+In a file of encrypted documents PATH is an address, and VALUE base64 in quotes.
 H is the crc32 of the first line up to `,"crc32":`; each B that of 256 document lines with their
 ends, of L bytes together; the second and last line are compared as they are. Together they cover
 every byte. With the sizes a damaged line end does not take the following blocks along.
@@ -14,6 +15,7 @@ every byte. With the sizes a damaged line end does not take the following blocks
 
 from __future__ import annotations
 
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -77,7 +79,8 @@ def encode_partition(
     lines: list[bytes] = []
     encode = encoding.encode
     for path, value in documents:
-        lines.append(b"%b:%b,\n" % (encode(path), one_line(value)))
+        text = b'"%b"' % b2a_base64(value, newline=False) if encrypted else one_line(value)
+        lines.append(b"%b:%b,\n" % (encode(path), text))
         if len(lines) % GROUP_LINES == 0:
             pause()
             if len(lines) == BLOCK_LINES:
@@ -187,8 +190,11 @@ def decode_block(
     lines = block[1 : -1 if last else -2].split(b',\n"')
     if len(lines) != (header.documents - number * BLOCK_LINES if last else BLOCK_LINES):
         raise CorruptDataError(f"{file}: {len(lines)} documents found in block {number}", file)
-    for start in range(0, len(lines), GROUP_LINES):
-        yield from _group(lines[start : start + GROUP_LINES], header)
+    try:
+        for start in range(0, len(lines), GROUP_LINES):
+            yield from _group(lines[start : start + GROUP_LINES], header)
+    except ValueError as error:  # no base64, no UTF-8, no JSON
+        raise CorruptDataError(f"{file}: block {number} holds no documents", file) from error
 
 
 def block_position(header: PartitionHeader, number: int) -> int:
@@ -215,6 +221,8 @@ def _group(lines: list[bytes], header: PartitionHeader) -> Iterator[RecordGroup]
     else:
         values = [value for _, _, value in cut]
         names = keys.decode().split("\n")
+    if header.encrypted:
+        values = [a2b_base64(value[1:-1]) for value in values]
     runs = groupby([name.rpartition("/") for name in names], itemgetter(0))
     start = 0
     for collection, run in runs:

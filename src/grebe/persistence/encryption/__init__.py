@@ -1,0 +1,1 @@
+"""Encryption at rest: keys, sealed documents, and the layer that seals what persistors get."""
