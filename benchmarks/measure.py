@@ -9,6 +9,7 @@ from __future__ import annotations
 import cProfile
 import importlib
 import json
+import math
 import os
 import platform
 import pstats
@@ -154,6 +155,12 @@ def median(values: Sequence[float]) -> float:
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that this share of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """Return k of the line cost = c * size ** k that fits best: 0 is no growth, 1 is linear."""
+    logs = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
+    return statistics.linear_regression(*logs).slope
 
 
 # --- processes

@@ -14,6 +14,7 @@ import measure
 
 BENCHMARKS = [
     "idle_observers",
+    "live_queries",
     "durable_update",
     "bulk",
     "opening",

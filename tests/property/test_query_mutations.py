@@ -10,7 +10,15 @@ import pytest
 
 from grebe.core.ordering import MISSING
 from grebe.documents import aggregates, conditions, indexes, orders, planning
-from grebe.reactive import broadcast, live_aggregate, live_query, ordered, positions, routes
+from grebe.reactive import (
+    broadcast,
+    live_aggregate,
+    live_query,
+    membership,
+    ordered,
+    positions,
+    routes,
+)
 from grebe.store import finding
 from tests.property.test_queries import Walk
 
@@ -162,7 +170,7 @@ def descending_turns_equals_around(patch: Patch) -> None:
 
 def second_order_ignored(patch: Patch) -> None:
     row_key_of = orders.row_key_of
-    patch.setattr(live_query, "row_key_of", lambda given: row_key_of(given[:1]))
+    patch.setattr(membership, "row_key_of", lambda given: row_key_of(given[:1]))
 
 
 def nobody_moves_into_the_window(patch: Patch) -> None:

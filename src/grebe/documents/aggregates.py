@@ -7,7 +7,7 @@ contribution costs O(log n) at most, so that a live aggregate never looks at the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sortedcontainers import SortedList
 
@@ -125,48 +125,41 @@ def checked_parts(parts: Mapping[str, Aggregation]) -> Mapping[str, Aggregation]
 # --- contributions
 
 
-class Contribution(NamedTuple):
-    """What a document adds to an aggregate."""
-
-    group: Any
-    values: tuple[Any, ...]
-    """One for each aggregation, MISSING where there is none."""
+Contribution = tuple[Any, tuple[Any, ...]]
+"""What a document adds to an aggregate: to which group, and a value for each aggregation, MISSING
+where there is none."""
 
 
 def contribution_of(aggregate: Aggregate[Any]) -> Callable[[Snapshot[Any]], Contribution]:
     """Return the function that gives a document's contribution."""
-    values_of = [_value_of(part) for part in aggregate.parts.values()]
+    parts = [
+        (_nothing if part.path is None else getter_of(part.path), part.fn)
+        for part in aggregate.parts.values()
+    ]
     group_of = _group_of(aggregate.by)
 
     def contribution(snapshot: Snapshot[Any]) -> Contribution:
-        return Contribution(group_of(snapshot), tuple([one(snapshot) for one in values_of]))
+        data = snapshot.data
+        values = [get(data) if fn is None else fn(snapshot) for get, fn in parts]
+        return group_of(data), tuple(values)
 
     return contribution
 
 
-def _value_of(part: Aggregation) -> Callable[[Snapshot[Any]], Any]:
-    if part.fn is not None:
-        return part.fn
-    if part.path is None:
-        return _nothing
-    get = getter_of(part.path)
-    return lambda snapshot: get(snapshot.data)
-
-
-def _nothing(_: Snapshot[Any]) -> None:
+def _nothing(_: Any) -> None:
     """Return None: what is counted has no value, and all of it one group."""
 
 
-def _group_of(by: tuple[str, ...]) -> Callable[[Snapshot[Any]], Any]:
+def _group_of(by: tuple[str, ...]) -> Callable[[Any], Any]:
     if not by:
         return _nothing
     getters = [getter_of(path) for path in by]
     if len(getters) == 1:
         get = getters[0]
-        return lambda snapshot: _hashable(get(snapshot.data))
+        return lambda data: _hashable(get(data))
 
-    def group_of(snapshot: Snapshot[Any]) -> tuple[Any, ...]:
-        return tuple([_hashable(get(snapshot.data)) for get in getters])
+    def group_of(data: Any) -> tuple[Any, ...]:
+        return tuple([_hashable(get(data)) for get in getters])
 
     return group_of
 
@@ -281,7 +274,7 @@ class _Group:
 class Totals:
     """The state of an aggregate: contributions come and go, the value is made when it is asked."""
 
-    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "_names", "_value")
+    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "_names", "_value", "_whole")
 
     def __init__(self, aggregate: Aggregate[Any]) -> None:
         self._names = tuple(aggregate.parts)
@@ -291,46 +284,79 @@ class Totals:
         self._changed: dict[Any, None] = {}
         """Groups whose value has to be made anew."""
         self._value: Any = ReadOnlyDict()
+        """The value of each group."""
+        self._whole: Any = None
+        """The value of the only group, if there are no others."""
         if not self._is_grouped:
             self._group(None)
 
     def add(self, contribution: Contribution, number: int) -> None:
         """Add a document's contribution; `number` is its insertion number."""
-        group = self._group(contribution.group)
+        key, values = contribution
+        group = self._group(key)
         group.size += 1
-        for total, value in zip(group.totals, contribution.values, strict=True):
+        for total, value in zip(group.totals, values, strict=True):
             total.add(value, number)
 
     def remove(self, contribution: Contribution, number: int) -> None:
         """Take away a contribution that was added."""
-        group = self._group(contribution.group)
+        key, values = contribution
+        group = self._group(key)
         group.size -= 1
-        for total, value in zip(group.totals, contribution.values, strict=True):
+        for total, value in zip(group.totals, values, strict=True):
             total.remove(value, number)
+
+    def replace(self, before: Contribution, after: Contribution, number: int) -> None:
+        """Put one contribution in the place of another of the same document."""
+        if before[0] != after[0]:
+            self.remove(before, number)
+            self.add(after, number)
+            return
+        totals = None
+        for place, (old, new) in enumerate(zip(before[1], after[1], strict=True)):
+            if old is not new:
+                totals = totals or self._group(after[0]).totals
+                totals[place].remove(old, number)
+                totals[place].add(new, number)
+
+    @property
+    def last(self) -> Any:
+        """What `value` returned last."""
+        return self._value if self._is_grouped else self._whole
 
     def value(self) -> dict[Any, Any]:
         """Return the value now, the same object while it is equal. O(groups) if it changed."""
-        fresh: dict[Any, ReadOnlyDict] = {}
-        gone: set[Any] = set()
+        if not self._changed:
+            return self.last  # type: ignore[no-any-return]
+        if not self._is_grouped:
+            whole = self._result_of(self._groups[None])
+            if whole != self._whole:
+                self._whole = whole
+        else:
+            self._renew()
+        self._changed.clear()
+        return self.last  # type: ignore[no-any-return]
+
+    def _renew(self) -> None:
+        """Make the value of all groups anew if one of those that changed has another."""
+        value, renewed = self._value, None
         for key in self._changed:
             group = self._groups[key]
-            if group.size or not self._is_grouped:
-                results = [total.result() for total in group.totals]
-                value = ReadOnlyDict(zip(self._names, results, strict=True))
-                if self._value.get(key) != value:
-                    fresh[key] = value
-            else:
+            result = self._result_of(group) if group.size else None
+            if result is None:
                 del self._groups[key]
-                if key in self._value:
-                    gone.add(key)
-        self._changed.clear()
-        if fresh or gone:
-            kept = {**self._value, **fresh}
-            for key in gone:
-                del kept[key]
-            self._value = ReadOnlyDict(kept)
-        value_now: dict[Any, Any] = self._value if self._is_grouped else self._value[None]
-        return value_now
+            if value.get(key) != result:
+                if renewed is None:
+                    renewed = ReadOnlyDict(value)  # which only this method changes
+                if result is None:
+                    dict.__delitem__(renewed, key)
+                else:
+                    dict.__setitem__(renewed, key, result)
+        self._value = value if renewed is None else renewed
+
+    def _result_of(self, group: _Group) -> ReadOnlyDict:
+        results = [total.result() for total in group.totals]
+        return ReadOnlyDict(zip(self._names, results, strict=True))
 
     def _group(self, key: Any) -> _Group:
         group = self._groups.get(key)

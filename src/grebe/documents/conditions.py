@@ -15,6 +15,7 @@ from types import BuiltinMethodType, MethodType
 from typing import Any, NoReturn, TypeVar
 
 from grebe.core.ordering import MISSING, ascending, compare, same_value
+from grebe.core.values import ReadOnlyDict
 from grebe.documents.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ def _getter_of_one(name: str) -> Getter:
     position = int(name) if name.isdecimal() else None
 
     def get(data: Any) -> Any:
-        if isinstance(data, dict):
+        if data.__class__ is ReadOnlyDict or isinstance(data, dict):
             return data.get(name, MISSING)
         if data is MISSING or isinstance(data, _LEAVES):
             return MISSING
@@ -188,7 +189,16 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
 
 def _comparison(get: Getter, symbol: str, constant: Any) -> Test:
     if symbol == "==":
-        return lambda data: same_value(get(data), constant)
+        if type(constant) not in (int, str):
+            return lambda data: same_value(get(data), constant)
+
+        def equals(data: Any) -> bool:
+            value = get(data)
+            if value.__class__ is constant.__class__:
+                return bool(value == constant)
+            return same_value(value, constant)
+
+        return equals
     if symbol == "!=":
         return lambda data: not same_value(get(data), constant)
     operation = _ORDERED[symbol]

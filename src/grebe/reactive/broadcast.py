@@ -263,9 +263,9 @@ class Broadcast:
                     documents = self.documents(scope)
                     for live in results.asked:
                         live.collect(marks, documents, deliver)
-                    if results.routes:
-                        for live, keys in results.concerned(marks, documents):
-                            live.collect({key: marks[key] for key in keys}, documents, deliver)
+                    for route in results.routes.values():
+                        for live, its in route.concerned(marks, documents):
+                            live.collect(its, documents, deliver)
                 if scope in self._watched_documents:
                     for live_document in self._watchers.of_documents(scope, marks):
                         live_document.collect(marks[live_document.doc.id], deliver)

@@ -10,28 +10,55 @@ from grebe.documents.aggregates import Aggregate, Contribution, Totals, contribu
 from grebe.documents.query import key_of, name_of
 from grebe.reactive.change import LOUD
 from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
-from grebe.reactive.live_query import LiveQuery, Member
+from grebe.reactive.live_query import LiveQuery
+from grebe.reactive.membership import Member, Membership
 from grebe.reactive.observer import Observer, log
 
 
 class LiveAggregate(LiveResult):
     """The live value of an aggregate, shared by the observers of equal ones."""
 
-    __slots__ = ("_contribution", "_contributions", "_early", "_live", "_totals", "aggregate")
+    __slots__ = (
+        "_contribution",
+        "_contributions",
+        "_early",
+        "_is_pure",
+        "_look",
+        "_totals",
+        "_windowed",
+        "aggregate",
+    )
 
     def __init__(self, engine: LiveEngine, aggregate: Aggregate[Any]) -> None:
         query = aggregate.query
         name = f"aggregate of {name_of(query)}"
         super().__init__(engine, query, key_of_aggregate(aggregate), name)
         self.aggregate = aggregate
-        self._live = LiveQuery(engine, query, keeps_rows=False)
+        self._windowed = LiveQuery(engine, query) if query.spec.is_windowed else None
+        """Who knows which documents a limit or an offset leaves in; None: there is no such."""
+        # Without a window the order does not matter.
+        membership = Membership(query._with(orders=()), name)
+        self._look = membership.look
+        self._is_pure = membership.is_pure and not any(one.fn for one in aggregate.parts.values())
         self._contribution = contribution_of(aggregate)
-        self._contributions: dict[str, tuple[Contribution, int]] = {}
+        self._contributions: dict[str, tuple[Contribution, Entry]] = {}
+        """What each document contributes, and the entry of which that was computed."""
         self._early: set[str] = set()
         """Documents that were looked at, but whose announcement is still to come."""
         self._totals = Totals(aggregate)
-        for document_id, member in self._live.members():
-            self._add(document_id, member)
+        for document_id, member in self._found():
+            self._count(document_id, None, member)
+
+    def _found(self) -> list[tuple[str, Member | None]]:
+        if self._windowed is not None:
+            return list(self._windowed.members())
+        documents = self._engine.documents(self.scope)
+        by_path = self.scope.startswith("/")
+        found: list[tuple[str, Member | None]] = []
+        for snapshot in self._engine.matching(self.query):
+            document_id = snapshot.path if by_path else snapshot.id
+            found.append((document_id, (None, snapshot, documents[document_id])))
+        return found
 
     def value(self) -> dict[Any, Any]:
         """Return the aggregated value now."""
@@ -50,50 +77,83 @@ class LiveAggregate(LiveResult):
         """Look at documents again. O(ids log documents). The lock is held."""
         ids = list(ids)
         self._early.update(ids)
-        self._live.apply(ids, documents)
-        for document_id, member in self._live.take_differences():
-            told = self._contributions.pop(document_id, None)
-            if told is not None:
-                self._totals.remove(*told)
-            if member is not None:
-                try:
-                    self._add(document_id, member)
-                except Exception:
-                    path = member[1].path
-                    log.exception("%s failed on %s, which is left out", self.name, path)
+        self._apply(ids, documents)
         self._hold(ids)
+
+    def _apply(self, ids: Iterable[str], documents: Mapping[str, Entry]) -> None:
+        contributions = self._contributions
+        if self._windowed is not None:
+            self._windowed.apply(ids, documents)
+            for document_id, member in self._windowed.take_differences():
+                self._count(document_id, contributions.get(document_id), member)
+            return
+        for document_id in ids:
+            entry = documents.get(document_id)
+            told = contributions.get(document_id)
+            if told is None or told[1] is not entry or not self._is_pure:
+                member = None if entry is None else self._look(document_id, entry)
+                self._count(document_id, told, member)
+
+    def _count(
+        self, document_id: str, told: tuple[Contribution, Entry] | None, member: Member | None
+    ) -> None:
+        """Have a document contribute what it is now. One whose function fails is left out."""
+        if member is not None:
+            _, snapshot, entry = member
+            try:
+                now = self._contribution(snapshot)
+            except Exception:
+                if not self.observers:
+                    raise  # to who begins to observe, as get() does
+                log.exception("%s failed on %s, which is left out", self.name, snapshot.path)
+            else:
+                if told is None:
+                    self._totals.add(now, entry.order)
+                elif told[1].order == entry.order:
+                    self._totals.replace(told[0], now, entry.order)
+                else:
+                    self._totals.remove(told[0], told[1].order)
+                    self._totals.add(now, entry.order)
+                self._contributions[document_id] = now, entry
+                return
+        if told is not None:
+            self._totals.remove(told[0], told[1].order)
+            del self._contributions[document_id]
 
     def _hold(self, ids: Iterable[str]) -> None:
         if self.route is not None:
             for document_id in ids:
                 self.route.hold(document_id, self)
 
-    def _add(self, document_id: str, member: Member) -> None:
-        contribution = self._contribution(member[1])
-        order = member[2].order
-        self._totals.add(contribution, order)
-        self._contributions[document_id] = contribution, order
-
     def held(self) -> Iterable[str]:
         """Return the documents whose changes concern this value, whatever their data."""
-        return {*self._live.held(), *self._early}
+        inside = self._contributions if self._windowed is None else self._windowed.held()
+        return {*inside, *self._early}
 
     def holds(self, document_id: str) -> bool:
         """Tell whether changes of a document concern this value, whatever its data."""
-        return document_id in self._early or self._live.holds(document_id)
+        if document_id in self._early or document_id in self._contributions:
+            return True
+        return self._windowed is not None and self._windowed.holds(document_id)
 
     def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
         """Have the observers told the value, if it is another."""
-        self.apply(marks, documents)
+        before = self._totals.last
+        self._apply(marks, documents)
         self.seen = self._engine.sequence
         loud = [document_id for document_id, mark in marks.items() if mark & LOUD]
+        if len(loud) < len(marks):
+            self._early.update(marks)
+        if self._early:
+            self._early.difference_update(loud)
+        self._hold(marks)
         if not loud:
             return
-        self._early.difference_update(loud)
-        self._hold(loud)
         value = self._totals.value()
         for observer in self.observers:
-            if observer.told is not value and observer.told != value:
+            # Another object than the last is another value; older ones may be equal again.
+            told = observer.told
+            if told is not value and (told is before or told != value):
                 observer.told = value
                 deliver((observer, None))
 

@@ -10,23 +10,18 @@ window, or that were changed silently (broadcast=False), which stay there until 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from grebe.core.entry import Entry, holds_same
-from grebe.documents.conditions import Condition
-from grebe.documents.document import Document
-from grebe.documents.orders import row_key_of
 from grebe.documents.query import Query, key_of, name_of
-from grebe.documents.snapshot import Snapshot, snapshot_of
+from grebe.documents.snapshot import Snapshot
 from grebe.reactive.change import FLAG_BITS, LOUD, Change, Event, event_of
 from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
-from grebe.reactive.observer import Observer, log
+from grebe.reactive.membership import Member, Membership
+from grebe.reactive.observer import Observer
 from grebe.reactive.ordered import OrderedRows
 from grebe.reactive.positions import Positions
-
-Member = tuple[Any, Snapshot[Any], Entry]
-"""A document that meets the conditions: its place among the rows, its snapshot, its entry."""
 
 _KEY_OF_MEMBER = operator.itemgetter(0)
 _POSITION_MAX = 1 << 62
@@ -39,51 +34,43 @@ class LiveQuery(LiveResult):
     """The live result of a query, shared by the observers of equal queries."""
 
     __slots__ = (
-        "_adapter",
         "_before",
         "_is_pure",
         "_limit",
+        "_look",
         "_members",
+        "_membership",
         "_offset",
         "_quiet",
-        "_row_key",
         "_rows",
-        "_source",
-        "_test",
         "_window",
     )
 
-    def __init__(self, engine: LiveEngine, query: Query[Any], *, keeps_rows: bool = True) -> None:
-        """Find the documents. Without `keeps_rows` there is no order, if there is no window."""
+    def __init__(self, engine: LiveEngine, query: Query[Any]) -> None:
+        """Find the documents. O(documents that an index leaves), and sorting."""
         super().__init__(engine, query, key_of(query), name_of(query))
         spec = query.spec
-        self._source = query.source
-        self._adapter = query.source._adapter()
-        """How the documents are read; None: as their collections say."""
         self._before: Told = {}
         self._quiet: set[str] = set()
         """Documents in `_before` whose last write was silent."""
-        self._is_pure = spec.is_pure
-        self._test = _test_of(spec.conditions)
-        self._row_key = row_key_of(spec.orders)
+        self._membership = Membership(query, self.name)
+        self._look, self._is_pure = self._membership.look, self._membership.is_pure
         self._offset, self._limit = spec.offset, spec.limit
         self._window = spec.is_windowed
         self._members: dict[str, Member] = {}
-        self._rows: OrderedRows[Snapshot[Any]] | None = None
-        self._find(keeps_rows or self._window)
+        self._rows = self._find()
 
-    def _find(self, keeps_rows: bool) -> None:
+    def _find(self) -> OrderedRows[Snapshot[Any]]:
         documents = self._engine.documents(self.scope)
-        members, row_key = self._members, self._row_key
+        members, row_key = self._members, self._membership.row_key
         by_path = self.scope.startswith("/")
         for snapshot in self._engine.matching(self.query):
             document_id = snapshot.path if by_path else snapshot.id
             entry = documents[document_id]
             key = entry.order if row_key is None else row_key(snapshot, entry.order)
             members[document_id] = (key, snapshot, entry)
-        if keeps_rows:
-            ordered = sorted(members.values(), key=_KEY_OF_MEMBER)
-            self._rows = OrderedRows([m[0] for m in ordered], [m[1] for m in ordered])
+        ordered = sorted(members.values(), key=_KEY_OF_MEMBER)
+        return OrderedRows([m[0] for m in ordered], [m[1] for m in ordered])
 
     # --- for observers
 
@@ -91,7 +78,6 @@ class LiveQuery(LiveResult):
         """Return the result now."""
         with self._engine.guard():
             self._engine.catch_up(self)
-            assert self._rows is not None
             return self._rows.view(self._offset, self._limit)
 
     def attach(self) -> Observer[Any, Any]:
@@ -122,8 +108,7 @@ class LiveQuery(LiveResult):
             else:
                 if document_id not in before:
                     before[document_id] = was
-                if self._rows is not None:
-                    _move(self._rows, was, now)
+                _move(self._rows, was, now)
             if now is not None:
                 members[document_id] = now
             else:
@@ -131,34 +116,9 @@ class LiveQuery(LiveResult):
             if self.route is not None:
                 self.route.hold(document_id, self)
 
-    def _look(self, document_id: str, entry: Entry) -> Member | None:
-        """Return the member that a document is, or None if it is not in the result.
-
-        A failing condition must not stop the others' broadcast: it is logged.
-        """
-        view: Snapshot[Any] | None = entry.view
-        test, row_key = self._test, self._row_key
-        if view is None or view._adapter is not self._adapter:
-            view = self._read(document_id, entry)
-        try:
-            if test is not None and not test(view):
-                return None
-            key = entry.order if row_key is None else row_key(view, entry.order)
-        except Exception:
-            log.exception("%s failed on %s, which is left out", self.name, view.path)
-            return None
-        return key, view, entry
-
-    def _read(self, document_id: str, entry: Entry) -> Snapshot[Any]:
-        if self._adapter is None:
-            return self._source._snapshot(document_id, entry)
-        collection: Any = self._source  # a group of them has no adapter of its own
-        return snapshot_of(Document(collection, document_id), entry, self._adapter)
-
     def _move_in_window(self, document_id: str, was: Member | None, now: Member | None) -> None:
         """Move a row, and note which others that pushes over the edges of the window."""
         rows = self._rows
-        assert rows is not None
         before = self._before
         if document_id not in before:
             before[document_id] = was if was is not None and self._is_inside(was[0]) else None
@@ -192,7 +152,6 @@ class LiveQuery(LiveResult):
                 self._before[document_id] = None if entered else self._members[document_id]
 
     def _is_inside(self, key: Any) -> bool:
-        assert self._rows is not None
         position = self._rows.rank(key)
         return self._offset <= position and (
             self._limit is None or position < self._offset + self._limit
@@ -277,7 +236,6 @@ class LiveQuery(LiveResult):
             if was is now:
                 return None
             return self._come_or_go(document_id, was, now, mark)
-        assert rows is not None
         if was[0] != now[0]:
             place = rows.move(was[0], now[0], now[1])
             event: Event | None = Event.MODIFIED
@@ -294,7 +252,6 @@ class LiveQuery(LiveResult):
         self, document_id: str, was: Member | None, now: Member | None, mark: int
     ) -> Change[Any]:
         members, rows = self._members, self._rows
-        assert rows is not None
         place: tuple[int | None, int | None]
         if was is not None:
             del members[document_id]
@@ -362,7 +319,6 @@ class LiveQuery(LiveResult):
                 theirs.append(was[0])
             if member is not None and (was is None or member[0] != was[0]):
                 now.append(member[0])
-        assert self._rows is not None
         return Positions(self._rows, (self._offset, self._limit), theirs, now)
 
     # --- routing
@@ -377,13 +333,11 @@ class LiveQuery(LiveResult):
 
     def check(self) -> None:
         """Raise AssertionError if the kept result differs from one made anew."""
-        if self._adapter is not self._source._adapter():
+        if self._membership.adapter is not self.query.source._adapter():
             return  # another model was given since: a new query would read the documents with it
         value = list(self.value())
-        assert self._rows is not None
         self._rows.check()
         fresh = LiveQuery(self._engine, self.query)
-        assert fresh._rows is not None
         assert value == list(fresh._rows.view(self._offset, self._limit)), f"{self.name} is old"
         for observer in self.observers:
             told = observer.told or {}
@@ -405,17 +359,3 @@ def _has_changed(was: Member | None, now: Member | None) -> bool:
     if was is now or was is None or now is None:
         return False
     return was[0] != now[0] or not holds_same(was[2], now[2])
-
-
-def _test_of(conditions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any] | None:
-    """Return one function of a snapshot that tests all conditions."""
-    if not conditions:
-        return None
-    if len(conditions) > 1:
-        tests = [_test_of([one]) for one in conditions]
-        return lambda snapshot: all(test(snapshot) for test in tests if test is not None)
-    condition = conditions[0]
-    if not isinstance(condition, Condition):
-        return condition
-    test = condition.test
-    return lambda snapshot: test(snapshot.data)

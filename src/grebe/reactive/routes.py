@@ -79,19 +79,27 @@ class Route:
             _discard(self._holders, document_id, live)
 
     def concerned(
-        self, keys: Iterable[str], documents: Mapping[str, Entry]
-    ) -> dict[Any, list[str]]:
-        """Return the live queries that written documents concern, with those documents.
+        self, marks: dict[str, int], documents: Mapping[str, Entry]
+    ) -> Iterable[tuple[Any, dict[str, int]]]:
+        """Return the live queries that marked documents concern, with the marks of those.
 
         O(documents and what they concern).
         """
-        found: dict[Any, dict[str, None]] = {}
-        for document_id in keys:
-            for live in self._holders.get(document_id, ()):
-                found.setdefault(live, {})[document_id] = None
-            for live in self._by_value.get(self._value(document_id, documents), ()):
-                found.setdefault(live, {})[document_id] = None
-        return {live: list(ids) for live, ids in found.items()}
+        holders, by_value = self._holders, self._by_value
+        if len(marks) == 1:  # the usual
+            (document_id,) = marks
+            lives = by_value.get(self._value(document_id, documents), _NONE)
+            holding = holders.get(document_id, _NONE)
+            if holding is not lives:
+                lives = {**lives, **holding}
+            return [(live, marks) for live in lives]
+        found: dict[Any, dict[str, int]] = {}
+        for document_id, mark in marks.items():
+            for live in holders.get(document_id, ()):
+                found.setdefault(live, {})[document_id] = mark
+            for live in by_value.get(self._value(document_id, documents), ()):
+                found.setdefault(live, {})[document_id] = mark
+        return found.items()
 
     def check(self) -> None:
         """Raise AssertionError if it is not known who holds which document."""
@@ -103,10 +111,16 @@ class Route:
         entry = documents.get(document_id)
         if entry is None:
             return ()
+        view = entry.view
+        if view is None or view._adapter is not self._source._adapter():
+            view = self._source._snapshot(document_id, entry)
         try:
-            return ascending(self._get(self._source._snapshot(document_id, entry).data))
+            return ascending(self._get(view.data))
         except DocumentTypeError:  # no query can have it: reading it fails there too
             return ()
+
+
+_NONE: dict[Any, None] = {}
 
 
 def _values(condition: Comparison | OneOf) -> frozenset[SortKey]:

@@ -6,10 +6,9 @@ field are found by the value (routes.py), only the others of the same scope are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from grebe.core.entry import Entry
 from grebe.documents.models import Adapter
 from grebe.reactive.live import LiveDocument, LiveResult, Marks
 from grebe.reactive.observer import Observer
@@ -51,13 +50,6 @@ class ScopeResults:
         route.remove(live, condition)
         if not route:
             del self.routes[route.path]
-
-    def concerned(
-        self, marks: Marks, documents: Mapping[str, Entry]
-    ) -> Iterator[tuple[Any, list[str]]]:
-        """Yield the results that are found by values, with the marked documents they are to see."""
-        for route in list(self.routes.values()):
-            yield from route.concerned(marks, documents).items()
 
 
 class Watchers:
