@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grebe import Persistor
-from grebe.persistors import FilePersistor, MemoryPersistor
+from grebe.persistors import FilePersistor, MemoryPersistor, SqlitePersistor
 
 Make = Callable[[], Persistor]
 
@@ -23,5 +23,13 @@ def _file(directory: Path) -> Make:
     return lambda: FilePersistor(directory / "data")
 
 
-PERSISTORS: dict[str, Callable[[Path], Make]] = {"memory": _memory, "file": _file}
+def _sqlite(directory: Path) -> Make:
+    return lambda: SqlitePersistor(directory / "data.db")
+
+
+PERSISTORS: dict[str, Callable[[Path], Make]] = {
+    "memory": _memory,
+    "file": _file,
+    "sqlite": _sqlite,
+}
 """Name, and what gives the maker for an empty directory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import uuid
 from collections.abc import Callable, Iterator
@@ -162,6 +163,28 @@ def test_equal_data_is_no_change(house: House) -> None:
         assert changes == []
         users.doc("1").update(age=29)
         assert len(changes) == 1
+
+
+def test_old_versions_are_migrated(house: House) -> None:
+    """Read as the new version at once, written back, and found so after opening again."""
+    kind = house.kind
+    house.users.create_many({str(age): kind.make(name="x", age=age) for age in range(5)})
+
+    def older(data: Any) -> Any:
+        if isinstance(data, list):
+            return [data[0], data[1] + 100, *data[2:]]
+        return {**data, "age": data["age"] + 100}
+
+    house.kind = dataclasses.replace(
+        kind, options={**kind.options, "version": 2, "migrate": {1: older}}
+    )
+    for _ in range(2):
+        users = house.reopen()
+        assert [kind.read(user.data, "age") for user in users] == list(range(100, 105))
+        assert users.where(field("age") == 103).count() == 1
+        assert house.store.migrate()["users"].current == 5
+        documents = house.store.inspect()["documents"]
+        assert {data["$version"] for data in documents.values()} == {2}
 
 
 def test_what_does_not_fit_is_left_alone(house: House) -> None:

@@ -29,7 +29,8 @@ class Entry:
     """A document in memory: its JSON and where it belongs.
 
     A write makes a new entry, so an entry's identity says whether a document was written since;
-    only `home` and the cached `view` change in place.
+    only `home` and the cached `view` change in place, and the value by the migration of a schema,
+    which is the same to readers.
     """
 
     __slots__ = ("home", "order", "value", "view")

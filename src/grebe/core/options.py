@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from grebe.core import path as paths
 from grebe.core.operation import DEFAULT_PARTITION
 
 PartitionOption = str | Callable[[Any], str]
 """A partition's name, or a function of the snapshot that gives it."""
+
+Step = Callable[[Any], Any]
+"""Takes the data of one version and returns that of the next."""
+Migrate = Mapping[int, Step] | Callable[[Any, int], Any]
+"""Steps by the version that they take, or one function `(data, version)` for all of them."""
 
 
 class Unset(enum.Enum):
@@ -27,11 +32,27 @@ class Unset(enum.Enum):
 UNSET: Final = Unset.UNSET
 
 
+class OptionArguments(TypedDict, total=False):
+    """The options of a collection as arguments, apart from its model; for type checkers."""
+
+    version: int | Unset | None
+    migrate: Migrate | Unset | None
+    partition: PartitionOption | Unset | None
+    encrypted: bool | Unset | None
+    persist: bool | Unset | None
+    depends_on: Callable[[Any], Any] | Unset | None
+    indexes: Sequence[str] | Unset | None
+
+
 @dataclass(slots=True)
 class CollectionOptions:
     """What was asked for one collection path; None: not asked."""
 
     adapter: Any = None
+    version: int | None = None
+    migrate: Migrate | None = None
+    schema: Any = None
+    """What `version` and `migrate` say together."""
     partition: PartitionOption | None = None
     encrypted: bool | None = None
     persist: bool | None = None
@@ -61,7 +82,10 @@ class Options:
     defaults: CollectionOptions = field(default_factory=CollectionOptions)
     by_path: dict[str, CollectionOptions] = field(default_factory=dict)
     adapters: dict[str, Any] = field(default_factory=dict)
-    """The model adapters in `by_path`, where a look-up is enough for every read."""
+    """The model adapters in `by_path`, where a look-up is enough for every read; those of a schema,
+    around the model's, where there is one."""
+    schemas: dict[str, Any] = field(default_factory=dict)
+    """The schemas in `by_path`."""
     resolved: dict[str, ResolvedOptions] = field(default_factory=dict)
     """What `resolve` has found out since the last change."""
 
@@ -78,13 +102,23 @@ class Options:
         options = self.by_path.setdefault(collection, CollectionOptions())
         for name, value in changed.items():
             setattr(options, name, value)
-        if options.adapter is None:
-            self.adapters.pop(collection, None)
-        else:
-            self.adapters[collection] = options.adapter
+        self._look_up(collection, options)
         if all(getattr(options, item.name) is None for item in fields(options)):
             del self.by_path[collection]
         self.resolved.clear()
+
+    def _look_up(self, collection: str, options: CollectionOptions) -> None:
+        """Have `adapters` and `schemas` say what the options do."""
+        adapter, schema = options.adapter, options.schema
+        if schema is None:
+            self.schemas.pop(collection, None)
+        else:
+            self.schemas[collection] = schema
+            adapter = schema.adapter(adapter)
+        if adapter is None:
+            self.adapters.pop(collection, None)
+        else:
+            self.adapters[collection] = adapter
 
     def resolve(self, collection: str) -> ResolvedOptions:
         """Return what holds for a collection. A dict look-up after the first time."""
@@ -92,6 +126,10 @@ class Options:
         if found is None:
             found = self.resolved[collection] = self._resolve(collection)
         return found
+
+    def of(self, collection: str) -> CollectionOptions:
+        """Return what was asked for a collection path."""
+        return self.by_path.get(collection, _NOTHING)
 
     def indexes(self, collection: str) -> tuple[str, ...] | None:
         """Return the fields that are to be indexed in a collection, or None."""

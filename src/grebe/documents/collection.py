@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from grebe.core import path as paths
 from grebe.core.ids import random_id
-from grebe.core.options import UNSET, PartitionOption, Unset
+from grebe.core.options import UNSET, Migrate, PartitionOption, Unset
 from grebe.documents.document import Document
 from grebe.documents.fields import path_of
 from grebe.documents.models import PLAIN, Adapter, adapter_for
@@ -126,7 +126,12 @@ class Collection(Query[T]):
         return self.path
 
     def _adapter(self) -> Adapter:
-        return self._own_adapter or self._engine.adapters.get(self.path, PLAIN)
+        own, engine = self._own_adapter, self._engine
+        if own is None:
+            return engine.adapters.get(self.path, PLAIN)
+        # A version is the path's, whichever model it is read through.
+        schema = engine.schemas.get(self.path) if engine.schemas else None
+        return own if schema is None else schema.adapter(own)
 
     def _snapshot(self, key: str, entry: Entry) -> Snapshot[T]:
         return snapshot_of(Document(self, key), entry, self._adapter())
@@ -162,6 +167,8 @@ def make_collection(
     model: type[Any] | Unset | None = UNSET,
     from_json: Callable[[Any], Any] | Unset | None = UNSET,
     to_json: Callable[[Any], Any] | Unset | None = UNSET,
+    version: int | Unset | None = UNSET,
+    migrate: Migrate | Unset | None = UNSET,
     partition: PartitionOption | Unset | None = UNSET,
     encrypted: bool | Unset | None = UNSET,
     persist: bool | Unset | None = UNSET,
@@ -187,6 +194,8 @@ def make_collection(
         indexes = tuple(dict.fromkeys(path_of(one) for one in indexes))
     options = {
         "adapter": adapter,
+        "version": version,
+        "migrate": migrate,
         "partition": partition,
         "encrypted": encrypted,
         "persist": persist,

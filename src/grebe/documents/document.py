@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from grebe.core import path as paths
 from grebe.documents.engine import Existence
@@ -15,7 +15,7 @@ from grebe.errors import DocumentNotFoundError
 
 if TYPE_CHECKING:
     from grebe.core.entry import Entry
-    from grebe.core.options import PartitionOption, Unset
+    from grebe.core.options import OptionArguments
     from grebe.documents.collection import Collection
     from grebe.reactive.observer import Observer
     from grebe.reactive.stream import ChangeStream, ValueStream
@@ -49,7 +49,9 @@ class Document(Generic[T]):
         return path
 
     @overload
-    def collection(self, name: str, *, model: type[M], **options: Any) -> Collection[M]: ...
+    def collection(
+        self, name: str, *, model: type[M], **options: Unpack[OptionArguments]
+    ) -> Collection[M]: ...
     @overload
     def collection(
         self,
@@ -57,7 +59,7 @@ class Document(Generic[T]):
         *,
         from_json: Callable[[Any], M],
         to_json: Callable[[M], Any],
-        **options: Any,
+        **options: Unpack[OptionArguments],
     ) -> Collection[M]: ...
     @overload
     def collection(
@@ -65,11 +67,9 @@ class Document(Generic[T]):
         name: str,
         *,
         model: None = ...,
-        partition: PartitionOption | Unset | None = ...,
-        encrypted: bool | Unset | None = ...,
-        persist: bool | Unset | None = ...,
-        depends_on: Callable[[Any], Any] | Unset | None = ...,
-        indexes: list[str] | Unset | None = ...,
+        from_json: None = ...,
+        to_json: None = ...,
+        **options: Unpack[OptionArguments],
     ) -> Collection[Any]: ...
     def collection(self, name: str, **options: Any) -> Collection[Any]:
         """Return a collection under this document; the options are those of Store.collection.
@@ -112,7 +112,10 @@ class Document(Generic[T]):
         if entry is None:
             engine.check_readable(collection)
             return None
-        adapter = parent._own_adapter or engine.adapters.get(collection, PLAIN)
+        if parent._own_adapter is None:
+            adapter = engine.adapters.get(collection, PLAIN)
+        else:
+            adapter = parent._adapter() if engine.schemas else parent._own_adapter
         view: Snapshot[T] | None = entry.view
         if view is not None and view._adapter is adapter:
             return view

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from grebe.core.entry import Entry
 from grebe.core.tree import Tree
 from grebe.documents.models import Adapter
+from grebe.documents.models.versioned import Schema
 
 if TYPE_CHECKING:
     from grebe.documents.aggregates import Aggregate
@@ -39,6 +40,8 @@ class Engine(Protocol):
     adapters: dict[str, Adapter]
     """Of the collections that have one; see `adapter`."""
     closed: bool
+    schemas: dict[str, Schema]
+    """Schemas of the collections that have a version, by path."""
 
     def check_open(self) -> None:
         """Raise StoreClosedError if the store is closed."""

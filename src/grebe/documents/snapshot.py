@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from grebe.core import encoding
-from grebe.core.entry import Entry
+from grebe.core.entry import Entry, Home
 from grebe.documents.models import UNREAD, Adapter
 
 if TYPE_CHECKING:
@@ -87,3 +87,13 @@ def snapshot_of(
         return view
     view = entry.view = Snapshot(doc, entry.value, adapter, data)
     return view
+
+
+def respell(entry: Entry, value: bytes, home: Home) -> None:
+    """Give an entry other bytes for the same data, as its model reads it.
+
+    In place, as the only change of an entry's value: nobody is to take it for a write.
+    """
+    entry.value, entry.home = value, home
+    if entry.view is not None:
+        entry.view._value = value

@@ -19,6 +19,7 @@ from grebe.documents.collection import Collection, document_at
 from grebe.documents.document import Document
 from grebe.documents.engine import Engine
 from grebe.documents.models import PLAIN, Adapter
+from grebe.documents.models.versioned import Schema
 from grebe.documents.planning import Explanation
 from grebe.documents.query import Query
 from grebe.documents.snapshot import Snapshot, snapshot_of
@@ -44,6 +45,7 @@ class State:
         self.tree: Tree[Entry] = Tree()
         self.options = Options(defaults)
         self.adapters: dict[str, Adapter] = self.options.adapters
+        self.schemas: dict[str, Schema] = self.options.schemas
         self.hydration = Hydration(self.tree)
         self.placement = Placement(self.tree, self.options, self.hydration.knows_all)
         self.finder = Finder(self.tree, self.lock, self.adapter)
@@ -97,6 +99,8 @@ class State:
         with self.lock:
             self.check_open()
             before = self.adapter(collection)
+            schema = self.schemas.get(collection)
+            options = {**options, "schema": self._schema(collection, options)}
             self.options.set(collection, options)
             fields = options.get("indexes", UNSET)
             if fields is not UNSET or self.adapter(collection) is not before:
@@ -105,6 +109,38 @@ class State:
                 node = self.tree.collections.get(collection)
                 for document_id in list(node.documents) if node is not None else ():
                     self.rebuild_dependencies(self.reference(f"{collection}/{document_id}"))
+
+        if self.schemas.get(collection) is not schema:
+            self.schema_changed(collection)
+
+    def schema_changed(self, collection: str) -> None:
+        """Have old documents migrated; the store overrides this. Called without the lock."""
+
+    def _schema(self, collection: str, options: dict[str, Any]) -> Schema | None:
+        """Return the schema that version= and migrate= say; they may be given one by one."""
+        known = self.options.of(collection)
+        version = _or_known(options.get("version", UNSET), known.version)
+        migrate = _or_known(options.get("migrate", UNSET), known.migrate)
+        if version is None and migrate is not None:
+            raise TypeError("migrate= needs version=, the number of the newest version")
+        if version is None:
+            return None
+        if (version, migrate) == (known.version, known.migrate):
+            return self.schemas[collection]
+        return Schema(version, migrate)
+
+    def check_versions(self, collection: str, ids: Iterable[str]) -> None:
+        """Raise DocumentTypeError if one of these documents is newer than the program.
+
+        To replace it would lose what only a newer program knows; to delete it is no accident.
+        """
+        schema = self.schemas.get(collection)
+        node = self.tree.collections.get(collection)
+        if schema is not None and node is not None:
+            for document_id in ids:
+                entry = node.documents.get(document_id)
+                if entry is not None:
+                    schema.check_not_newer(entry.value, f"{collection}/{document_id}")
 
     # --- reading
 
@@ -209,3 +245,7 @@ class State:
             for node in self.tree.collections.values():
                 orders = [entry.order for entry in node.documents.values()]
                 assert orders == sorted(set(orders)), f"{node.path}: not in insertion order"
+
+
+def _or_known(given: Any, known: Any) -> Any:
+    return known if given is UNSET else given

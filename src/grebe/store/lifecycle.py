@@ -34,6 +34,7 @@ from grebe.persistence.resolver import Resolver
 from grebe.reactive.broadcast import Scheduler
 from grebe.reactive.change import HYDRATED, LOUD
 from grebe.store.following import apply_followed
+from grebe.store.migrating import MigrationProgress, Migrator, Report
 from grebe.store.writing import Writer
 
 R = TypeVar("R")
@@ -88,6 +89,7 @@ class Lifecycle:
         self._reports = Reports(callbacks.on_commit, callbacks.on_error, callbacks.scheduler)
         self._on_hydrate = callbacks.on_hydrate
         self._driver: ThreadDriver | AsyncioDriver | None = None
+        self.migrator = Migrator(writer, self.commit, threads=threads)
         self.name = "memory:" if persistor is None else str(persistor)
         writer.read_only = self.name if read_only else None
         if self._sealed is None:
@@ -175,12 +177,15 @@ class Lifecycle:
         writer = self._writer
         groups = list(groups)  # read before the lock is taken: it may take long
         depending: list[Document[Any]] = []
+        versioned: set[str] = set()
         with writer.lock:
             writer.check_open()
             merged = writer.hydration.merge(groups, watch, writer.order)
             for collection, ids, order in merged:
                 writer.order = order
                 writer.note(collection, ids, LOUD | HYDRATED)
+                if collection in writer.schemas:
+                    versioned.add(collection)
                 if writer.options.resolve(collection).depends_on is not None:
                     depending += [writer.reference(f"{collection}/{i}") for i in ids]
             writer.hydration.mark_loaded(wanted)
@@ -190,6 +195,7 @@ class Lifecycle:
                     writer.rebuild_dependencies(doc)
                 except Exception:
                     log.exception("depends_on of %s failed; it depends on nothing", doc.path)
+        self.migrator.wake(versioned)
 
     async def commit(self) -> None:
         """Return when everything written before is durable. Raises PersistenceError."""
@@ -209,6 +215,15 @@ class Lifecycle:
             writer.forget_plain_names()
         await self.commit()
         await self._call(persistor.checkpoint)
+
+    async def migrate(self, report: Report | None) -> dict[str, MigrationProgress]:
+        """Migrate what is loaded of all collections that have a version."""
+        found = list(self._writer.schemas)
+        return {collection: await self.migrator.migrate(collection, report) for collection in found}
+
+    def migrations(self) -> dict[str, MigrationProgress]:
+        """Return how far the collections that have a version are."""
+        return {name: self.migrator.survey(name)[0] for name in list(self._writer.schemas)}
 
     async def refresh(self) -> None:
         """Bring in what a writing process has committed since."""
@@ -231,6 +246,7 @@ class Lifecycle:
             if writer.closed:  # by another thread, meanwhile
                 return
             writer.closed = True
+        self.migrator.stop()
         # What was written between the commit and now, by another thread.
         try:
             await self.commit()

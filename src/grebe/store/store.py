@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from grebe.core import path as paths
-from grebe.core.options import CollectionOptions, PartitionOption, Unset
+from grebe.core.options import CollectionOptions, OptionArguments
 from grebe.documents.collection import Collection, document_at, make_collection
 from grebe.documents.collection_group import CollectionGroup
 from grebe.documents.document import Document
@@ -18,6 +18,7 @@ from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import PartitionInfo, RecoveryReport
 from grebe.reactive.broadcast import Scheduler
 from grebe.store.lifecycle import Callbacks, Lifecycle, drive, paths_of
+from grebe.store.migrating import MigrationProgress
 from grebe.store.writing import Writer
 
 M = TypeVar("M")
@@ -34,6 +35,10 @@ class _Engine(Writer):
     def load_for_writing(self, path: str) -> None:
         if self.lifecycle is not None:
             drive(self.lifecycle.hydrate([path]))
+
+    def schema_changed(self, collection: str) -> None:
+        if self.lifecycle is not None and self.tree.documents(collection):
+            self.lifecycle.migrator.wake([collection])
 
     def batch_ended(self) -> None:
         if self.lifecycle is not None:
@@ -61,7 +66,9 @@ class Store:
     # --- references
 
     @overload
-    def collection(self, path: str, *, model: type[M], **options: Any) -> Collection[M]: ...
+    def collection(
+        self, path: str, *, model: type[M], **options: Unpack[OptionArguments]
+    ) -> Collection[M]: ...
     @overload
     def collection(
         self,
@@ -69,7 +76,7 @@ class Store:
         *,
         from_json: Callable[[Any], M],
         to_json: Callable[[M], Any],
-        **options: Any,
+        **options: Unpack[OptionArguments],
     ) -> Collection[M]: ...
     @overload
     def collection(
@@ -77,11 +84,9 @@ class Store:
         path: str,
         *,
         model: None = ...,
-        partition: PartitionOption | Unset | None = ...,
-        encrypted: bool | Unset | None = ...,
-        persist: bool | Unset | None = ...,
-        depends_on: Callable[[Any], Any] | Unset | None = ...,
-        indexes: Sequence[str] | Unset | None = ...,
+        from_json: None = ...,
+        to_json: None = ...,
+        **options: Unpack[OptionArguments],
     ) -> Collection[Any]: ...
     def collection(self, path: str, **options: Any) -> Collection[Any]:
         """Return a reference to a collection; options given are remembered for its path.
@@ -240,6 +245,50 @@ class Store:
         """Do as `clear`, without blocking the event loop."""
         self._engine.check_outside_batch("aclear()", blocking=False)
         await self._lifecycle.run(self._lifecycle.clear(broadcast))
+
+    def migrate(
+        self, *, on_progress: Callable[[MigrationProgress], object] | None = None
+    ) -> dict[str, MigrationProgress]:
+        """Bring all loaded documents to the versions of their collections; durable on return.
+
+        That goes on in the background anyway; this waits for it. Documents that cannot be migrated
+        stay as they are, and are counted in the result, which is by collection.
+
+        Args:
+            on_progress: called after each batch, which is one commit.
+
+        Raises:
+            PersistenceError: a batch could not be written; it is kept and tried again.
+            ReadOnlyError: the store was opened with read_only=True.
+
+        >>> import grebe
+        >>> store = grebe.open()
+        >>> _ = store.doc("users/1").set({"name": "John Smith"})
+        >>> def split_name(user):
+        ...     first, last = user.pop("name").split()
+        ...     return {"first": first, "last": last, **user}
+        >>> users = store.collection("users", version=2, migrate={1: split_name})
+        >>> users.doc("1").get().data
+        {'first': 'John', 'last': 'Smith'}
+        >>> store.migrate()["users"].current
+        1
+        """
+        self._engine.check_writable()
+        self._engine.check_outside_batch("migrate()", blocking=True)
+        return drive(self._lifecycle.migrate(on_progress))
+
+    async def amigrate(
+        self, *, on_progress: Callable[[MigrationProgress], object] | None = None
+    ) -> dict[str, MigrationProgress]:
+        """Do as `migrate`, without blocking the event loop."""
+        self._engine.check_writable()
+        self._engine.check_outside_batch("amigrate()", blocking=False)
+        return await self._lifecycle.run(self._lifecycle.migrate(on_progress))
+
+    def migrations(self) -> dict[str, MigrationProgress]:
+        """Return how far the collections with a version are. O(their loaded documents)."""
+        self._engine.check_open()
+        return self._lifecycle.migrations()
 
     def refresh(self) -> None:
         """Bring newer commits of the writing process into a store opened with read_only=True.

@@ -57,7 +57,10 @@ class Writer(Sides):
     ) -> Snapshot[Any]:
         """See Engine."""
         collection = doc.parent
-        adapter = collection._own_adapter or self.adapters.get(collection.path, PLAIN)
+        if collection._own_adapter is None:
+            adapter = self.adapters.get(collection.path, PLAIN)
+        else:
+            adapter = collection._adapter() if self.schemas else collection._own_adapter
         if adapter is PLAIN and collection.path in self.broadcasting.results:
             value, seen = PLAIN.capture_seen(data, doc.path)  # live queries will look at it
         else:
@@ -73,6 +76,8 @@ class Writer(Sides):
                     raise DocumentExistsError(doc.path)
                 if not exists and existence is Existence.PRESENT:
                     raise DocumentNotFoundError(doc.path)
+            if self.schemas:
+                self.check_versions(doc.parent.path, (doc.id,))
             entry = self._store(doc, value, None, broadcast, persist, seen=seen)
             # Now, so that live queries find it made.
             snapshot = snapshot_of(doc, entry, adapter, seen)
@@ -91,6 +96,8 @@ class Writer(Sides):
             if entry is None:
                 self.check_readable(doc.parent.path)
                 raise DocumentNotFoundError(doc.path)
+            if self.schemas:
+                self.check_versions(doc.parent.path, (doc.id,))
             value, seen = adapter.capture(change(entry), doc.path)
             if self.tree.get(doc.path) is None:
                 raise DocumentNotFoundError(doc.path)
@@ -205,6 +212,8 @@ class Writer(Sides):
             node = self.tree.collections.get(collection.path)
             present = [prefix + i for i in node.documents] if node is not None else []
             hidden = self.hydration.hidden_in(collection.path)
+            if self.schemas and node is not None:
+                self.check_versions(collection.path, node.documents)
             kept = {doc.path for doc in docs}
             for path in [*present, *hidden]:
                 if path not in kept:
@@ -257,6 +266,9 @@ class Writer(Sides):
                 path: self._compute(self.options.resolve(doc.parent.path), doc, value)
                 for path, (doc, value) in transaction.writes.items()
             }
+            if self.schemas:
+                for doc, _ in transaction.writes.values():
+                    self.check_versions(doc.parent.path, (doc.id,))
             for path, is_deletion in transaction.order:
                 if is_deletion:
                     self._remove(path, True, True)
