@@ -80,4 +80,8 @@ def same_json(left: bytes, right: bytes) -> bool:
     >>> same_json(b'{"a":1,"b":2}', b'{"b":2,"a":1}'), same_json(b"1", b"1.0")
     (True, False)
     """
-    return left == right or _encode_sorted(decode(left)) == _encode_sorted(decode(right))
+    if left == right:
+        return True
+    one, other = decode(left), decode(right)
+    # Nearly always they differ, which costs less to find out; True == 1 == 1.0 in Python.
+    return bool(one == other) and _encode_sorted(one) == _encode_sorted(other)

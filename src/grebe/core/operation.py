@@ -6,9 +6,10 @@ dataclass costs four times as much to make.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby, repeat
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 DEFAULT_PARTITION = "__store__"
 """The partition of documents for which nobody asked for another."""
@@ -29,6 +30,10 @@ class Put(NamedTuple):
     def __repr__(self) -> str:
         """Show everything but the data."""
         return f"Put({self.path!r}, {_size(self.value)}, {self.partition!r}, {self.encrypted})"
+
+
+put_of: Callable[[tuple[str, bytes, str, bool]], Put] = cast("Any", partial(tuple.__new__, Put))
+"""Make a Put of all its fields in half the time, where one is made for each write."""
 
 
 class Delete(NamedTuple):

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grebe.core.operation import Batch
+from grebe.core.operation import Batch, put_of
 from grebe.persistence.operation_log import OperationLog
 
 BACKOFF_FIRST_S = 0.1
@@ -42,6 +42,7 @@ class Committer:
         "_in_flight",
         "_metadata",
         "_metadata_in_flight",
+        "asleep",
         "durable",
         "failures",
         "on_first",
@@ -62,15 +63,25 @@ class Committer:
         self.open_batches = 0
         """Batches that have begun and not ended; while there are any, no attempt begins."""
         self.on_first = on_first
-        """Called when a write is recorded, so that the driver knows that there is work."""
+        """Called when a write is recorded and the driver is asleep."""
+        self.asleep = True
+        """Whether the driver has to be told of a write; it sees to this itself."""
         self._in_flight: OperationLog | None = None
         self._metadata: bytes | None = None
         self._metadata_in_flight: bytes | None = None
 
+    def put(self, fields: tuple[str, bytes, str, bool]) -> None:
+        """Record a put: path, value, partition and whether it is encrypted."""
+        self.pending.put(put_of(fields))
+        self.written += 1
+        if self.asleep:
+            self.on_first()
+
     def wrote(self) -> None:
         """Note that operations were added to `pending`."""
         self.written += 1
-        self.on_first()
+        if self.asleep:
+            self.on_first()
 
     def set_metadata(self, metadata: bytes) -> None:
         """Have metadata stored with the next commit."""

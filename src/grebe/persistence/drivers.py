@@ -99,7 +99,6 @@ class ThreadDriver:
         self._reports = reports
         self._error: GrebeError | None = None
         self._failed_upto = 0
-        self._asleep = True
         self._awake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -164,8 +163,8 @@ class ThreadDriver:
         return None
 
     def _wake(self) -> None:
-        if self._asleep and not self._stop.is_set():
-            self._asleep = False
+        if not self._stop.is_set():
+            self.committer.asleep = False
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="grebe-committer", daemon=True
@@ -191,7 +190,7 @@ class ThreadDriver:
                     idle_ticks += 1
             with self._lock:
                 self._awake.clear()
-                self._asleep = True
+                self.committer.asleep = True
                 if self.committer.has_work:
                     self._wake()
 

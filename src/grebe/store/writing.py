@@ -17,7 +17,7 @@ from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry, Home, home_of, is_same
 from grebe.core.ids import random_id
-from grebe.core.operation import Clear, Delete, Put, PutMany
+from grebe.core.operation import Clear, Delete, PutMany
 from grebe.core.options import ResolvedOptions
 from grebe.core.tree import CollectionNode, Place
 from grebe.documents.collection import Collection
@@ -397,7 +397,7 @@ class Writer(Sides):
             if resolved.partition_by is None and node.settled is not resolved:
                 self.placement.note_settled(node, resolved, partition)
             if self.committer is not None:
-                self._give(Put(doc.path, value, partition, resolved.encrypted))
+                self.committer.put((doc.path, value, partition, resolved.encrypted))
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
         if self.finder.indexes:
@@ -411,7 +411,8 @@ class Writer(Sides):
         if home.saved and not (old.home.saved and old.home.encrypted == home.encrypted):
             self.leave_other_side(doc.path, doc.parent.path, old, home.encrypted)
             old.home = home_of(home.partition, home.encrypted, True, old.home.canonical)
-            self._give(Put(doc.path, old.value, home.partition, home.encrypted))
+            if self.committer is not None:
+                self.committer.put((doc.path, old.value, home.partition, home.encrypted))
         elif moved and self.committer is not None:
             self.committer.wrote()
         return old
@@ -436,13 +437,6 @@ class Writer(Sides):
             self.committer.pending.extend(settled.operations)
             self.save_resolver()
         return bool(settled.moves)
-
-    def _give(self, operation: Put) -> None:
-        """Hand a put to the committer."""
-        committer = self.committer
-        if committer is not None:
-            committer.pending.put(operation)
-            committer.wrote()
 
     def _remove(self, path: str, broadcast: bool, persist: bool) -> None:
         """Delete a document or collection with all below it. The lock is held."""

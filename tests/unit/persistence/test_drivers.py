@@ -298,7 +298,7 @@ def test_a_write_is_committed_by_itself(open_store: OpenStore, fake: FakePersist
         store.doc(f"a/{count}").set(1)
         fake.wait_for_commits(count)
         driver: Any = store._lifecycle._driver
-        while not driver._asleep:
+        while not driver.committer.asleep:
             driver._stop.wait(0.001)
     assert threading.get_ident() not in fake.threads
 
