@@ -16,6 +16,8 @@ from grebe.testing.conformance import Make, PersistorConformance
 class TestMemory(PersistorConformance):
     """In memory: a second open is of the same object."""
 
+    in_memory = True
+
     @pytest.fixture
     def make(self) -> Make:
         kept = MemoryPersistor()
@@ -32,6 +34,8 @@ class TestFile(PersistorConformance):
 
 class TestFileThatCheckpoints(PersistorConformance):
     """The same with a checkpoint after nearly every commit, in its thread."""
+
+    in_memory = True
 
     @pytest.fixture
     def make(self) -> Make:

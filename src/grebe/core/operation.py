@@ -181,3 +181,14 @@ def grouped(records: Iterable[Record]) -> Iterator[RecordGroup]:
 
 def _group_of(record: Record) -> tuple[str, str, bool]:
     return record.path.rpartition("/")[0], record.partition, record.encrypted
+
+
+def check_known(parts: Iterable[object]) -> None:
+    """Check that all are operations, before the first is applied: none may be left out.
+
+    Raises:
+        TypeError: one is something else.
+    """
+    for part in parts:
+        if not isinstance(part, Put | PutMany | Delete | Move | Clear):
+            raise TypeError(f"{type(part).__name__} is no operation; nothing was stored")

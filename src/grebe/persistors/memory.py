@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 
-from grebe.core.operation import Batch, Record
+from grebe.core.operation import Batch, Record, check_known
 from grebe.errors import StoreLockedError
 from grebe.persistence.contents import Contents
 
@@ -37,6 +37,7 @@ class MemoryPersistor:
 
     def commit(self, batch: Batch) -> None:
         """See Persistor."""
+        check_known(batch.parts)
         with self._lock:
             self._commits += 1
             for operation in batch.parts:

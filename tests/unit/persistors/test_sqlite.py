@@ -540,7 +540,7 @@ def test_like_the_reference(opened: SqlitePersistor) -> None:
 
 def test_a_batch_that_fails_leaves_nothing(opened: SqlitePersistor) -> None:
     opened.commit(put("u/1"))
-    with pytest.raises(TypeError, match="object is no operation"):
+    with pytest.raises(TypeError, match="object is no operation; nothing was stored"):
         opened.commit(Batch([Put("u/2", b"2"), object()]))  # type: ignore[list-item]
     opened.commit(put("u/3"))
     assert [record.path for record in opened.load(None)] == ["u/1", "u/3"]

@@ -145,8 +145,9 @@ def _encode_other(operation: Operation) -> bytes:
             return encoding.encode(["delete", path, recursive])
         case Move(path, source, target):
             return encoding.encode(["move", path, to_text(source), to_text(target)])
-        case _:
+        case Clear():
             return b'["clear"]'
+    raise TypeError(f"{type(operation).__name__} is no operation; nothing was stored")
 
 
 def _metadata_to_text(metadata: bytes) -> str:

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 
-from grebe.core.operation import Batch, RecordGroup
+from grebe.core.operation import Batch, RecordGroup, check_known
 from grebe.errors import CorruptDataError, GrebeError, PersistenceError, StoreLockedError
 from grebe.persistors.sqlite import schema
 from grebe.persistors.sqlite.checkpointing import HAS_THREADS, BackgroundCheckpoint
@@ -84,6 +84,7 @@ class Database:
 
     def commit(self, batch: Batch) -> None:
         """Apply a batch in one transaction, durably. O(batch)."""
+        check_known(batch.parts)
         with self._mutex, failures(self._place, "written to"):
             connection = self._connection
             before = connection.total_changes

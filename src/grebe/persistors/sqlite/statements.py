@@ -63,8 +63,6 @@ def apply(connection: Connection, parts: Iterable[Operation | PutMany]) -> None:
                         connection.execute(_MOVE + scope, (path, *names))
                 case Clear():
                     connection.execute("DELETE FROM documents")
-                case _:
-                    raise TypeError(f"{type(part).__name__} is no operation")
 
 
 def _row(put: Any) -> tuple[str, str, int, str | bytes]:
