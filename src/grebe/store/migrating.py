@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from grebe.core.entry import Entry, home_of
-from grebe.core.operation import Put
 from grebe.documents.models.versioned import VersionedAdapter, version_of
 from grebe.documents.snapshot import respell
 from grebe.errors import DocumentTypeError, GrebeError, StoreClosedError
@@ -248,9 +247,9 @@ class Migrator:
                     continue
                 home = entry.home
                 respell(entry, value, home_of(home.partition, home.encrypted, home.saved, True))
-                if home.saved:
-                    put = Put(f"{collection}/{old.id}", value, home.partition, home.encrypted)
-                    writer._give(put)
+                if home.saved and writer.committer is not None:
+                    path = f"{collection}/{old.id}"
+                    writer.committer.put((path, value, home.partition, home.encrypted))
 
     async def _breathe(self) -> None:
         if not self._threads:
