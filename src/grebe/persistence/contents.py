@@ -52,8 +52,11 @@ class Contents:
             tree.ensure(collection).documents.update(zip(ids, values, strict=True))
             self._pause()
 
-    def apply(self, operation: Operation | PutMany, lsn: int) -> None:
-        """Apply an operation of commit `lsn`. Applying it twice changes nothing."""
+    def apply(self, operation: Operation | PutMany, lsn: int, *, plain_only: bool = False) -> None:
+        """Apply an operation of commit `lsn`. Applying it twice changes nothing.
+
+        With `plain_only` a deletion leaves encrypted documents alone.
+        """
         match operation:
             case Put(path, value, partition, encrypted):
                 if lsn > self.floors.get((partition, encrypted), 0):
@@ -69,6 +72,8 @@ class Contents:
                     self.changed.add((partition, encrypted))
             case Delete(path, recursive):
                 for side, tree in self.sides.items():
+                    if side[1] and plain_only:
+                        continue
                     if lsn > self.floors.get(side, 0) and _delete(tree, path, recursive):
                         self.changed.add(side)
             case Move(path, source, target):

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from grebe.core.operation import Batch, Record
+
+
+class Authenticator(Protocol):
+    """Makes and checks MACs under the key of a store that has encrypted documents."""
+
+    def tag(self, purpose: str, parts: Iterable[bytes]) -> str:
+        """Return the MAC of a text as 64 hexadecimal digits."""
+
+    def holds(self, purpose: str, parts: Iterable[bytes], tag: str) -> bool:
+        """Tell whether a MAC is that of a text."""
+
+
+FindAuthenticator = Callable[[bytes | None], Authenticator | None]
+"""From a store's metadata to what checks it; None: there is no encrypted document, or no key.
+
+Raises EncryptionError if the key is a wrong one.
+"""
 
 
 @runtime_checkable
@@ -17,6 +34,9 @@ class Persistor(Protocol):
 
     - `checkpoint()`: put the data in its lasting form, called by `store.checkpoint()` and at close;
     - `load_groups(paths)`: as `load`, but documents in `RecordGroup`s, which is much faster;
+    - `authenticate_with(find)`: called before `open`, with a `FindAuthenticator`. One that can
+      authenticates what it has stored: it asks at opening, before it changes anything, and again
+      for each metadata that it commits;
     - `follow(deliver)`: call `deliver(batch)` with each commit that somebody else made.
     """
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from grebe.core import encoding
 from grebe.core import path as paths
+from grebe.core.operation import RecordGroup
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
 
@@ -153,6 +154,18 @@ class Resolver:
             resolver.encryption = found.get("encryption")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptDataError("the store's metadata cannot be read") from error
+        return resolver
+
+    @classmethod
+    def of_stored(
+        cls, groups: Iterable[RecordGroup], encryption: dict[str, Any] | None
+    ) -> Resolver:
+        """Return the resolver for what a persistor has; encrypted documents by their addresses."""
+        resolver = cls()
+        resolver.encryption = encryption
+        for group in groups:
+            known = resolver._hidden if group.encrypted else resolver._partitions
+            _note(known, paths.names(group.collection), group.partition)
         return resolver
 
 

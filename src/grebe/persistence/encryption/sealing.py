@@ -44,8 +44,9 @@ from grebe.persistence.encryption.keys import (
     new_id,
     open_keys,
 )
+from grebe.persistence.encryption.macs import Macs
 from grebe.persistence.encryption.system_keyring import OTHER_WAYS
-from grebe.persistence.persistor import Persistor
+from grebe.persistence.persistor import Authenticator, Persistor
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver, readable_resolver
 
@@ -63,6 +64,8 @@ class Encryption:
         self.strict = strict
         """Whether a sealed document that is not authentic is an error at loading."""
         self.envelope: Envelope | None = None
+        self.next: Envelope | None = None
+        """What a rotation under way will use."""
         self.header: KeyHeader | None = None
         """None: the store never had an encrypted document."""
         self.refused: set[tuple[str, str]] = set()
@@ -113,6 +116,22 @@ class Encryption:
         if self.header is None:
             self.begin(resolver)
 
+    def authenticator(self, metadata: bytes | None) -> Authenticator | None:
+        """Return what checks what is stored with this metadata: a FindAuthenticator.
+
+        Raises:
+            EncryptionError: the key is a wrong one, or there is none, and it is required.
+        """
+        resolver = readable_resolver(metadata)
+        if resolver is None or resolver.encryption is None:
+            return None
+        found = KeyHeader.from_dict(resolver.encryption)
+        for envelope in (self.next, self.envelope):
+            if envelope is not None and envelope.keys.header.id == found.id:
+                return Macs(envelope, found)
+        self.unlock(resolver.encryption)
+        return None if self.envelope is None else Macs(self.envelope, found)
+
     def connect(self, resolver: Resolver) -> None:
         """Have a resolver hide the names of encrypted collections."""
         if self.header is not None:
@@ -146,6 +165,9 @@ class SealingPersistor:
 
     def open(self) -> Awaitable[None] | None:
         """See Persistor."""
+        authenticate_with = getattr(self.inner, "authenticate_with", None)
+        if authenticate_with is not None:
+            authenticate_with(self._encryption.authenticator)
         return self.inner.open()
 
     def commit(self, batch: Batch) -> Awaitable[None] | None:

@@ -5,6 +5,7 @@ r"""Journals: bytes from commits and back. Format: docs/file_format.md, "Journal
 {"lsn":L,"operations":[OPERATION,...],"crc32":C}\n          one line a commit, L ascending by 1
 {"lsn":L,"metadata":M,"operations":[...],"crc32":C}\n
 {"lsn":L,"carry":true,"operations":[...],"crc32":C}\n       see checkpoint.py
+{"lsn":L,...,"operations":[...],"mac":A,"crc32":C}\n       in an encrypted store
 ```
 H is the crc32 of the first line up to `,"crc32":`. C is that of its line up to `,"crc32":`, started
 with H: a record of another journal does not fit. Operations are
@@ -17,7 +18,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, cast
 from zlib import crc32
@@ -34,6 +35,9 @@ PUTS_JOINED_MAX = 1000
 PARTS_JOINED_MAX = 8
 _CHECKSUM_LENGTH = len(b',"crc32":"xxxxxxxx"}\n')
 _OPERATIONS = b'"operations":'
+_MAC_START = b',"mac":"'
+_MAC_LENGTH = len(_MAC_START) + 64 + len(b'"')
+_MAC = re.compile(rb',"mac":"[0-9a-f]{64}"')
 _RECORD_START = re.compile(rb'\{"lsn":[0-9]+,"(?:carry|metadata|operations)":')
 
 
@@ -46,6 +50,10 @@ class JournalRecord:
     metadata: bytes | None = None
     carry: bool = False
     """Not a commit of its own: puts of what moved between partitions, as of commit `lsn`."""
+    text: bytes | None = None
+    """Its line up to the checksum, if that ends in a MAC, which must not be made anew."""
+    plain_only: bool = False
+    """Written without the key of a store that has one: it concerns plain documents only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,18 @@ def encode_journal_header(store: str, number: int) -> tuple[bytes, int]:
 
 def encode_record(record: JournalRecord, seed: int) -> list[bytes]:
     """Return the line of one commit, in parts to be written one after the other. O(size)."""
+    parts = encode_text(record) if record.text is None else [record.text]
+    checksum = seed
+    for part in parts:
+        checksum = crc32(part, checksum)
+    parts[-1] += b',"crc32":"%08x"}\n' % checksum
+    if len(parts) <= PARTS_JOINED_MAX:
+        return [b"".join(parts)]
+    return parts
+
+
+def encode_text(record: JournalRecord) -> list[bytes]:
+    """Return the line of one commit up to its checksum, or MAC, in parts. O(size)."""
     start = b'{"lsn":%d,' % record.lsn
     if record.carry:
         start += b'"carry":true,'
@@ -82,13 +102,20 @@ def encode_record(record: JournalRecord, seed: int) -> list[bytes]:
         parts.append(start + text)
         start = b","
     parts.append(b"]" if parts else start + b"]")
-    checksum = seed
-    for part in parts:
-        checksum = crc32(part, checksum)
-    parts[-1] += b',"crc32":"%08x"}\n' % checksum
-    if len(parts) <= PARTS_JOINED_MAX:
-        return [b"".join(parts)]
     return parts
+
+
+def with_mac(record: JournalRecord, parts: Sequence[bytes], mac: str) -> JournalRecord:
+    """Return a record whose line has a MAC in it; `parts` are what `encode_text` gave."""
+    return replace(record, text=b"".join([*parts, b',"mac":"%b"' % mac.encode()]))
+
+
+def split_mac(record: JournalRecord) -> tuple[bytes, str] | None:
+    """Return the text that a record's MAC is of, and the MAC; None if it has none."""
+    if record.text is None:
+        return None
+    text, mac = record.text[:-_MAC_LENGTH], record.text[-_MAC_LENGTH:]
+    return text, mac[len(_MAC_START) : -1].decode()
 
 
 def _encode_operations(operations: Sequence[Operation | PutMany]) -> Iterator[bytes]:
@@ -206,15 +233,18 @@ def decode_record(line: bytes, seed: int) -> JournalRecord | None:
     if line[-_CHECKSUM_LENGTH:] != b',"crc32":"%08x"}\n' % crc32(body, seed):
         return None
     at = body.find(_OPERATIONS)
+    has_mac = _MAC.fullmatch(body, len(body) - _MAC_LENGTH) is not None
+    end = len(body) - _MAC_LENGTH if has_mac else len(body)
     try:
         fields = encoding.decode(body[: at - 1] + b"}")
-        rows = encoding.split_arrays(body[at + len(_OPERATIONS) :])
+        rows = encoding.split_arrays(body[at + len(_OPERATIONS) : end])
         metadata = fields.get("metadata")
         return JournalRecord(
             fields["lsn"],
             tuple(_decode_operation(row) for row in rows),
             None if metadata is None else _decode_metadata(metadata),
             fields.get("carry", False),
+            body if has_mac else None,
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise CorruptDataError(

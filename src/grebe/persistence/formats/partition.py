@@ -7,7 +7,9 @@ r"""Partition files: bytes from documents and back. Format: docs/file_format.md,
 PATH:VALUE,\n        one line a document; the last without the comma
 }}\n
 ```
-In a file of encrypted documents PATH is an address, and VALUE base64 in quotes.
+In a file of encrypted documents PATH is an address, and VALUE base64 in quotes. In a store that has
+some, the header has before its crc32 `"encryption":K` (the key header), `"sha256":D` (of all behind
+the first line) and `"mac":A` (of the first line up to there).
 H is the crc32 of the first line up to `,"crc32":`; each B that of 256 document lines with their
 ends, of L bytes together; the second and last line are compared as they are. Together they cover
 every byte. With the sizes a damaged line end does not take the following blocks along.
@@ -15,12 +17,14 @@ every byte. With the sizes a damaged line end does not take the following blocks
 
 from __future__ import annotations
 
+import hashlib
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from operator import index, itemgetter
+from typing import Any
 from zlib import crc32
 
 from grebe.core import encoding
@@ -59,6 +63,14 @@ class PartitionHeader:
     """Checksum of the header; as it covers the blocks', it stands for the whole file."""
     size: int
     """Length of the header line in bytes."""
+    digest: str | None = None
+    """SHA-256 of all behind the header line; only in a store with encrypted documents."""
+    text: bytes = b""
+    """The header line up to the MAC."""
+    mac: str | None = None
+    """MAC of `text`, which covers the whole file by `digest`."""
+    encryption: dict[str, Any] | None = None
+    """The key header, kept here too in case the manifest is lost."""
 
 
 def encode_partition(
@@ -69,11 +81,62 @@ def encode_partition(
     documents: Iterable[tuple[str, bytes]],
     *,
     pause: Callable[[], None] = lambda: None,
+    tag: Callable[[bytes], str] | None = None,
+    encryption: dict[str, Any] | None = None,
 ) -> tuple[PartitionHeader, list[bytes]]:
     """Return the header, and the file in parts to be written one after the other. O(size).
 
-    `pause` is called now and then.
+    `pause` is called now and then. `tag` gives the MAC of a text, in a store that has a key;
+    `encryption` is its key header.
     """
+    encode = encoding.encode
+    blocks, count = _encode_blocks(documents, encrypted, pause)
+    sums = tuple(f"{crc32(block):08x}" for block in blocks)
+    sizes = tuple(map(len, blocks))
+    fields: dict[str, Any] = {
+        "format": FORMAT,
+        "store": store,
+        "partition": to_text(partition),
+        **({"encrypted": True} if encrypted else {}),
+        "lsn": lsn,
+        "documents": count,
+        "blocks": sums,
+        "sizes": sizes,
+    }
+    parts = [_OPENING, *blocks, _CLOSING]
+    if encryption is not None and encrypted:
+        fields["encryption"] = encryption
+    digest = _digest(parts) if tag is not None else None
+    if digest is not None:
+        fields["sha256"] = digest
+    start = text = b'{"grebe":' + encode(fields)[:-1]
+    mac = None if tag is None else tag(text)
+    if mac is not None:
+        start += b',"mac":"%b"' % mac.encode()
+    checksum = f"{crc32(start):08x}"
+    line = start + _CHECKSUM + checksum.encode() + b'"},\n'
+    header = PartitionHeader(
+        store,
+        partition,
+        encrypted,
+        lsn,
+        count,
+        sums,
+        sizes,
+        checksum,
+        len(line),
+        digest,
+        text,
+        mac,
+        encryption,
+    )
+    return header, [line, *parts]
+
+
+def _encode_blocks(
+    documents: Iterable[tuple[str, bytes]], encrypted: bool, pause: Callable[[], None]
+) -> tuple[list[bytes], int]:
+    """Return the blocks of document lines, and the number of documents."""
     blocks: list[bytes] = []
     count = 0
     lines: list[bytes] = []
@@ -92,25 +155,14 @@ def encode_partition(
         count += len(lines)
     if blocks:
         blocks[-1] = blocks[-1][:-2] + b"\n"
-    sums = tuple(f"{crc32(block):08x}" for block in blocks)
-    sizes = tuple(map(len, blocks))
-    fields = {
-        "format": FORMAT,
-        "store": store,
-        "partition": to_text(partition),
-        **({"encrypted": True} if encrypted else {}),
-        "lsn": lsn,
-        "documents": count,
-        "blocks": sums,
-        "sizes": sizes,
-    }
-    start = b'{"grebe":' + encode(fields)[:-1]
-    checksum = f"{crc32(start):08x}"
-    line = start + _CHECKSUM + checksum.encode() + b'"},\n'
-    header = PartitionHeader(
-        store, partition, encrypted, lsn, count, sums, sizes, checksum, len(line)
-    )
-    return header, [line, _OPENING, *blocks, _CLOSING]
+    return blocks, count
+
+
+def _digest(parts: Iterable[bytes | memoryview]) -> str:
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part)
+    return state.hexdigest()
 
 
 def decode_header(data: bytes, file: str, *, verify: bool = True) -> PartitionHeader:
@@ -141,6 +193,10 @@ def decode_header(data: bytes, file: str, *, verify: bool = True) -> PartitionHe
             sizes=sizes,
             crc32=found,
             size=end,
+            digest=fields.get("sha256"),
+            text=start[: start.rfind(b',"mac":"')] if "mac" in fields else start,
+            mac=fields.get("mac"),
+            encryption=fields.get("encryption"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptDataError(f"{file}: the first line is no header of Grebe's", file) from error
@@ -155,6 +211,8 @@ def decode_documents(data: bytes, header: PartitionHeader, file: str) -> Iterato
         CorruptDataError: a checksum does not match, or the file is too long or too short.
     """
     end = check_frame(data, header, file)
+    if header.digest is not None and header.digest != _digest([memoryview(data)[header.size :]]):
+        raise CorruptDataError(f"{file}: the documents do not match the digest in its header", file)
     position = header.size + len(_OPENING)
     for number in range(len(header.blocks)):
         yield from decode_block(data, header, number, position, file)

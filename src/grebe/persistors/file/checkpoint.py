@@ -17,13 +17,14 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from grebe.core.operation import Put
+from grebe.core.operation import Clear, Delete, Move, Put, PutMany
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.formats.journal import JournalRecord, encode_journal_header, encode_record
 from grebe.persistence.formats.partition import encode_partition
 from grebe.persistors.file import names
+from grebe.persistors.file.authenticity import Authentication, partition_tag
 from grebe.persistors.file.damage import clear_place
 from grebe.persistors.file.filesystem import FileSystem, NewFile, write_file
 from grebe.persistors.file.manifest import Manifest, PartitionFile, encode_manifest
@@ -160,6 +161,7 @@ def write_partitions(
     contents: Contents,
     lsn: int,
     *,
+    by: Authentication,
     pause: Callable[[], None] = never,
 ) -> tuple[dict[str, PartitionFile], list[str]]:
     """Do step 3. Returns the manifest's new list, and the files of emptied partitions."""
@@ -178,12 +180,62 @@ def write_partitions(
                 emptied.append(name)
             continue
         documents = ((place.path, place.leaf) for place in tree.walk())
-        header, parts = encode_partition(manifest.store, *side, lsn, documents, pause=pause)
+        header, parts = encode_partition(
+            manifest.store,
+            *side,
+            lsn,
+            documents,
+            pause=pause,
+            tag=partition_tag(by.by),
+            encryption=by.encryption,
+        )
         write_file(fs, directory, name, parts)
         size = sum(len(part) for part in parts)
-        partitions[name] = PartitionFile(*side, lsn, header.documents, size, header.crc32)
+        listed = PartitionFile(*side, lsn, header.documents, size, header.crc32, header.mac)
+        partitions[name] = listed
     fs.sync_directory(directory)
     return partitions, emptied
+
+
+def next_manifest(
+    before: Manifest,
+    job: CheckpointJob,
+    partitions: dict[str, PartitionFile],
+    emptied: Iterable[str],
+) -> Manifest:
+    """Return the manifest behind a checkpoint."""
+    kept_removed = [name for name in before.removed if name not in partitions]
+    return replace(
+        before,
+        lsn=job.lsn,
+        journal=max([before.journal, *job.journals]),
+        partitions=partitions,
+        removed=tuple(dict.fromkeys([*kept_removed, *emptied])),
+        metadata=job.metadata,
+    )
+
+
+def touched_sides(
+    record: JournalRecord, sides_for: Callable[[str], set[Side]]
+) -> tuple[set[Side], bool]:
+    """Return which sides a commit may have changed, and whether it moves documents.
+
+    `sides_for` gives those that may hold something at or under a path.
+    """
+    found: set[Side] = set()
+    moves = False
+    for operation in record.operations:
+        match operation:
+            case Put(_, _, partition, encrypted) | PutMany(_, _, partition, encrypted):
+                found.add((partition, encrypted))
+            case Move(_, source, target):
+                moves = True
+                found |= {(source, False), (target, False)}
+            case Delete(path, _):
+                found |= sides_for(path)
+            case Clear():
+                found |= sides_for("")
+    return found, moves
 
 
 def write_manifest(fs: FileSystem, directory: str, manifest: Manifest) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from grebe.errors import GrebeError, PersistenceError
 from grebe.persistence.process_lock import FILE_MODE, take_lock
 
 SYNC_EVERY_BYTES = 1 << 18
@@ -189,6 +190,23 @@ class OsFileSystem:
     def lock(self, path: str, what: str) -> Callable[[], None]:
         """See FileSystem."""
         return take_lock(path, what)
+
+
+@contextlib.contextmanager
+def as_persistence_error(path: str, what: str) -> Iterator[None]:
+    """Turn the system's errors into PersistenceError, with the cause."""
+    try:
+        yield
+    except GrebeError:
+        raise
+    except OSError as error:
+        found = PersistenceError(
+            f"{path} could not be {what}: {error.strerror or error}; "
+            "what is stored there stays as it was"
+        )
+        found.errno, found.strerror = error.errno, error.strerror
+        found.filename = error.filename
+        raise found from error
 
 
 def make_directories(fs: FileSystem, path: str) -> None:

@@ -16,7 +16,6 @@ waits for `_turn`.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import secrets
@@ -26,22 +25,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from grebe.core.operation import Batch, Clear, Delete, Move, Put, PutMany, Record, RecordGroup
+from grebe.core.operation import Batch, Record, RecordGroup
 from grebe.errors import GrebeError, PersistenceError, ReadOnlyError, StoreLockedError
 from grebe.persistence.contents import Contents, Side, difference, select
 from grebe.persistence.formats.journal import JournalRecord
+from grebe.persistence.persistor import FindAuthenticator
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver, readable_resolver
 from grebe.persistors.file import names
+from grebe.persistors.file.authenticity import Authentication, signed, signed_manifest
 from grebe.persistors.file.checkpoint import (
     CheckpointJob,
     JournalWriter,
     carry_record,
+    next_manifest,
     remove_files,
+    touched_sides,
     write_manifest,
     write_partitions,
 )
-from grebe.persistors.file.filesystem import FileSystem, OsFileSystem, make_directories
+from grebe.persistors.file.filesystem import (
+    FileSystem,
+    OsFileSystem,
+    as_persistence_error,
+    make_directories,
+)
 from grebe.persistors.file.manifest import Manifest
 from grebe.persistors.file.pace import BackgroundCheckpoint, never
 from grebe.persistors.file.reading import (
@@ -94,6 +102,8 @@ class FilePersistor:
         self._background = BackgroundCheckpoint(self.checkpoint, checkpoint_bytes, self._path)
         self._turn = threading.Lock()
         self._mutex = threading.Lock()
+        self._manifest_turn = threading.Lock()
+        self._authentication = Authentication()
         self._release: Callable[[], None] | None = None
         self._forget()
 
@@ -114,12 +124,16 @@ class FilePersistor:
 
     # --- Persistor
 
+    def authenticate_with(self, find: FindAuthenticator) -> None:
+        """Have what is stored authenticated, once there are encrypted documents. See Persistor."""
+        self._authentication = Authentication(find)
+
     def open(self) -> None:
         """Take the lock, make the directory if need be, read what it holds. See Persistor."""
         if self._release is not None or self._snapshot is not None:
             raise StoreLockedError(self._path, os.getpid())
         self._forget()
-        with self._as_persistence_error("opened"):
+        with as_persistence_error(self._path, "opened"):
             if self._read_only:
                 self._open_read_only()
                 return
@@ -127,14 +141,14 @@ class FilePersistor:
             lock = os.path.join(self._path, names.LOCK)
             self._release = self._fs.lock(lock, self._path)
             try:
-                self._adopt(read_directory(self._fs, self._path))
+                self._adopt(self._look())
                 self._sides.refuse_damage()
                 # The names that were read may not be on the disk yet: an earlier process may have
                 # died before it synced them.
                 remove_files(self._fs, self._path, self._found.temporary)
                 if self._found.manifest is None:
                     self._sides.manifest = Manifest(secrets.token_hex(8))
-                    write_manifest(self._fs, self._path, self._sides.manifest)
+                    self._write_manifest(self._sides.manifest)
                 if self._found.rebuilt:
                     self._rebuild_metadata()
             except BaseException:
@@ -145,7 +159,7 @@ class FilePersistor:
     def _open_read_only(self) -> None:
         if not self._fs.is_directory(self._path):
             raise PersistenceError(f"{self._path} does not exist; open it for writing")
-        found, self._snapshot = read_consistently(self._fs, self._path, self._reader)
+        found, self._snapshot = self._look_consistently()
         if found.manifest is None:
             raise PersistenceError(f"{self._path} holds no store; open it for writing")
         self._sides.refuse_damage()
@@ -155,9 +169,11 @@ class FilePersistor:
         if self._read_only:
             raise ReadOnlyError(self._path)
         self._background.wait_for_room(self._journal_bytes)
-        with self._mutex, self._as_persistence_error("written to"):
+        with self._mutex, as_persistence_error(self._path, "written to"):
             record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
             try:
+                if batch.metadata is not None:  # it may bring a key
+                    self._authentication.follow(batch.metadata)
                 self._append(record)
                 self._note(record)
                 self._commits.append(record)
@@ -181,7 +197,7 @@ class FilePersistor:
         if self._snapshot is not None:
             yield from select(self._snapshot.groups(), wanted)
             return
-        with self._turn, self._as_persistence_error("read"):
+        with self._turn, as_persistence_error(self._path, "read"):
             with self._mutex:
                 commits, dirty, moves = list(self._commits), set(self._dirty), self._moves
             files = self._files_for(wanted)
@@ -205,7 +221,7 @@ class FilePersistor:
         """Fold the journals into the partition files. O(partitions that changed)."""
         if self._read_only:
             return
-        with self._turn, self._as_persistence_error("written to"):
+        with self._turn, as_persistence_error(self._path, "written to"):
             self._checkpoint()
 
     def refresh(self) -> Batch | None:
@@ -213,19 +229,19 @@ class FilePersistor:
 
         O(the new commits) while the writer makes no checkpoint, otherwise O(documents).
         """
-        with self._turn, self._as_persistence_error("read"):
+        with self._turn, as_persistence_error(self._path, "read"):
             before, known = self._snapshot, self._commits
             assert before is not None, "only a reader is refreshed"
-            found = read_directory(self._fs, self._path)
+            found = self._look()
             appended = commits_behind(found, self._sides.manifest, known)
             if appended is None:
-                found, self._snapshot = read_consistently(self._fs, self._path, self._reader)
+                found, self._snapshot = self._look_consistently()
                 self._sides.refuse_damage()
                 parts = difference(before.records(), self._snapshot.records())
             else:
                 for commit in appended:
                     for operation in commit.operations:
-                        before.apply(operation, commit.lsn)
+                        before.apply(operation, commit.lsn, plain_only=commit.plain_only)
                 self._adopt(found)
                 parts = [operation for commit in appended for operation in commit.operations]
             return Batch(parts, self._metadata) if parts else None
@@ -265,17 +281,29 @@ class FilePersistor:
 
     def _rebuild_metadata(self) -> None:
         """Find out anew which partitions hold what, from all documents."""
-        resolver = Resolver()
-        for group in self._fold(self._sides.files, self._commits, never).groups():
-            resolver.add(group.collection, group.partition)
+        groups = self._fold(self._sides.files, self._commits, never).groups()
+        resolver = Resolver.of_stored(groups, self._authentication.encryption)
         self._set_metadata(resolver.encode())
 
     # --- how
+
+    def _look(self) -> Found:
+        return read_directory(self._fs, self._path, self._authentication.find)
+
+    def _look_consistently(self) -> tuple[Found, Contents]:
+        return read_consistently(self._fs, self._path, self._reader, self._authentication.find)
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        write_manifest(self._fs, self._path, signed_manifest(manifest, self._authentication.by))
+
+    def _signed(self, record: JournalRecord) -> JournalRecord:
+        return signed(record, self._sides.manifest.store, self._authentication.by)
 
     def _adopt(self, found: Found) -> None:
         self._found = found
         self._sides.adopt(found)
         self._set_metadata(found.metadata)
+        self._authentication.follow(found.metadata)
         self._commits = list(found.commits)
         self._unsealed = list(found.commits)
         self._journals = list(found.journals)
@@ -300,14 +328,21 @@ class FilePersistor:
         try:
             # If it fails, its tail is in doubt, on the disk and in the page cache: the caller goes
             # on in another file.
-            writer.append(record)
+            writer.append(self._signed(record))
         finally:
             self._journal_bytes += writer.size - before
 
     def _new_journal(self, records: list[JournalRecord]) -> JournalWriter:
         store, number = self._sides.manifest.store, self._next_journal()
+        records = [self._signed(record) for record in records]
         writer = JournalWriter.create(self._fs, self._path, store, number, records)
         self._journal_bytes += writer.size
+        if self._authentication.by is not None:
+            # So that it is missed if somebody takes it away.
+            with self._manifest_turn:
+                manifest = replace(self._sides.manifest, reaches=records[-1].lsn)
+                self._write_manifest(manifest)
+                self._sides.manifest = manifest
         return writer
 
     def _next_journal(self) -> int:
@@ -318,17 +353,9 @@ class FilePersistor:
 
     def _note(self, record: JournalRecord) -> None:
         """Note which partitions a commit may have changed."""
-        for operation in record.operations:
-            match operation:
-                case Put(_, _, partition, encrypted) | PutMany(_, _, partition, encrypted):
-                    self._dirty.add((partition, encrypted))
-                case Move(_, source, target):
-                    self._moves = True
-                    self._dirty |= {(source, False), (target, False)}
-                case Delete(path, _):
-                    self._dirty |= self._sides_for(path)
-                case Clear():
-                    self._dirty |= self._sides_for("")
+        sides, moves = touched_sides(record, self._sides_for)
+        self._dirty |= sides
+        self._moves |= moves
         if record.metadata is not None:
             self._set_metadata(record.metadata)
 
@@ -355,11 +382,7 @@ class FilePersistor:
     def _start_checkpoint_if_due(self) -> None:
         if self._background.may_be_due(self._journal_bytes):
             with self._mutex:
-                replaced = sum(
-                    listed.size
-                    for listed in self._sides.manifest.partitions.values()
-                    if (listed.partition, listed.encrypted) in self._dirty
-                )
+                replaced = self._sides.manifest.size_of(self._dirty)
                 self._background.start_if_due(self._journal_bytes, replaced)
 
     def _checkpoint(self) -> None:
@@ -379,6 +402,8 @@ class FilePersistor:
 
     def _begin_checkpoint(self) -> CheckpointJob | None:
         """Close the journal in use; what comes now is not part of the checkpoint."""
+        if not self._authentication.may_checkpoint(self._commits, self._sides.damaged()):
+            return None  # it would need the key
         damaged = bool(self._sides.not_aside)
         self._sides.salvage_suspects()
         self._sides.set_aside()
@@ -433,7 +458,8 @@ class FilePersistor:
         carry = carry_record(contents, job.lsn)
         if carry is not None:
             store = self._sides.manifest.store
-            JournalWriter.create(self._fs, self._path, store, job.carry_number, [carry]).close()
+            records = [self._signed(carry)]
+            JournalWriter.create(self._fs, self._path, store, job.carry_number, records).close()
             with self._mutex:
                 self._commits.insert(len(job.commits), carry)
             job.commits.append(carry)
@@ -445,50 +471,29 @@ class FilePersistor:
         # Damage that the fold came upon: nothing is replaced before it is set aside.
         self._sides.set_aside()
         partitions, emptied = write_partitions(
-            fs, directory, before, contents, job.lsn, pause=job.pause
+            fs, directory, before, contents, job.lsn, by=self._authentication, pause=job.pause
         )
         for side in contents.changed:
             name = names.partition_file(*side)
             if name in partitions:
                 self._sides.files[side] = name
-        kept_removed = [name for name in before.removed if name not in partitions]
-        removed = tuple(dict.fromkeys([*kept_removed, *emptied]))
-        manifest = replace(
-            before,
-            lsn=job.lsn,
-            journal=max([before.journal, *job.journals]),
-            partitions=partitions,
-            removed=removed,
-            metadata=job.metadata,
-        )
-        write_manifest(fs, directory, manifest)
-        with self._mutex:
+        with self._manifest_turn:
+            manifest = next_manifest(before, job, partitions, emptied)
+            # Commits beside the checkpoint may have begun another journal.
+            manifest = replace(manifest, reaches=self._sides.manifest.reaches)
+            self._write_manifest(manifest)
             self._sides.manifest = manifest
+        with self._mutex:
             del self._commits[: len(job.commits)]
             self._sides.healed()
         self._sides.files = {
             side: name for side, name in self._sides.files.items() if name in manifest.partitions
         }
-        remove_files(fs, directory, [*removed, *map(names.journal_file, job.journals)])
-        self._sides.manifest = replace(manifest, removed=())
+        remove_files(fs, directory, [*manifest.removed, *map(names.journal_file, job.journals)])
+        with self._manifest_turn:
+            self._sides.manifest = replace(self._sides.manifest, removed=())
         with self._mutex:
             self._journals = [n for n in self._journals if n not in job.journals]
-
-    @contextlib.contextmanager
-    def _as_persistence_error(self, what: str) -> Iterator[None]:
-        """Turn the system's errors into PersistenceError, with the cause."""
-        try:
-            yield
-        except GrebeError:
-            raise
-        except OSError as error:
-            found = PersistenceError(
-                f"{self._path} could not be {what}: {error.strerror or error}; "
-                "what is stored there stays as it was"
-            )
-            found.errno, found.strerror = error.errno, error.strerror
-            found.filename = error.filename
-            raise found from error
 
     def __repr__(self) -> str:
         """Show the directory."""

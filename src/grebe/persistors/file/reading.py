@@ -13,6 +13,7 @@ from grebe.errors import CorruptDataError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.formats.journal import JournalRecord
 from grebe.persistence.formats.partition import PartitionHeader, decode_documents, decode_header
+from grebe.persistence.persistor import FindAuthenticator
 from grebe.persistors.file import names
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.manifest import Manifest
@@ -48,7 +49,7 @@ def fold(
             contents.changed.add(side)
     for commit in commits:
         for operation in commit.operations:
-            contents.apply(operation, commit.lsn)
+            contents.apply(operation, commit.lsn, plain_only=commit.plain_only)
     return contents
 
 
@@ -62,7 +63,10 @@ def read_partition(
 
 
 def read_consistently(
-    fs: FileSystem, directory: str, reader: Callable[[Found, bool], ReadSide]
+    fs: FileSystem,
+    directory: str,
+    reader: Callable[[Found, bool], ReadSide],
+    find: FindAuthenticator | None = None,
 ) -> tuple[Found, Contents]:
     """Return what a directory holds while another process may be writing it.
 
@@ -79,7 +83,7 @@ def read_consistently(
         before = _read_or_none(fs, path)
         last = attempt == READ_ATTEMPTS_MAX - 1
         try:
-            found = read_directory(fs, directory)
+            found = read_directory(fs, directory, find)
             if found.manifest is None:
                 return found, Contents()
             if found.damage and not last:

@@ -18,6 +18,7 @@ import contextlib
 import os
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from grebe.errors import CorruptDataError
@@ -28,7 +29,10 @@ from grebe.persistence.formats.partition import (
     PartitionHeader,
     decode_header,
 )
+from grebe.persistence.persistor import Authenticator, FindAuthenticator
+from grebe.persistence.resolver import Resolver, readable_resolver
 from grebe.persistors.file import names
+from grebe.persistors.file.authenticity import check_record, is_forged, what_is_wrong
 from grebe.persistors.file.damage import Damage
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.manifest import Manifest, PartitionFile, decode_manifest
@@ -56,8 +60,14 @@ class Found:
     damage: list[Damage] = field(default_factory=list)
     damaged_sides: set[Side] = field(default_factory=set)
     """Partitions whose file must not be read as it is."""
+    forged: set[Side] = field(default_factory=set)
+    """Those whose file was not written with the key; nothing of them is taken."""
     rebuilt: bool = False
     """Whether the manifest was made from the other files."""
+    authenticator: Authenticator | None = None
+    """What made the MACs; None: there are no encrypted documents, or there is no key."""
+    notes: list[str] = field(default_factory=list)
+    """What is no damage, but good to know."""
     stale: bool = False
     """Whether the manifest is older than the other files can explain."""
 
@@ -77,12 +87,13 @@ class Found:
         return None if self.manifest is None else self.manifest.metadata
 
 
-def read_directory(fs: FileSystem, directory: str) -> Found:
+def read_directory(fs: FileSystem, directory: str, find: FindAuthenticator | None = None) -> Found:
     """Return what a directory holds. Reads the manifest, the headers and the journals.
 
-    Damage is described in the result, not raised.
+    Damage is described in the result, not raised. `find` gives what checks MACs.
 
     Raises:
+        EncryptionError: of `find`; the key is a wrong one.
         PersistenceError: a file is of a newer format.
         OSError: a file could not be read.
     """
@@ -92,15 +103,40 @@ def read_directory(fs: FileSystem, directory: str) -> Found:
     if manifest is None:
         temporary = [name for name in present if names.is_temporary(name)]
         return Found(None, temporary=temporary)
-    found = _put_together(fs, directory, present, headers, manifest)
+    look = Look(fs, directory, present, headers)
+    found = _put_together(look, manifest)
+    # Only now is it known which key is meant.
+    look.by = None if find is None else find(found.metadata)
+    if look.by is not None:
+        if isinstance(manifest, Manifest):
+            wrong = what_is_wrong(manifest, look.by, _is_encrypted(manifest))
+            if wrong is not None:
+                message = f"{names.MANIFEST}: {wrong}; rebuilt from the other files"
+                manifest = Damage(names.MANIFEST, message)
+        found = _put_together(look, manifest)
     if found.stale:
         message = (
             f"{names.MANIFEST}: partition files have commit {found.newest}, and no journal those "
             f"behind commit {found.lsn}: it is an earlier one; rebuilt from the other files"
         )
-        damage = Damage(names.MANIFEST, message)
-        found = _put_together(fs, directory, present, headers, damage)
+        found = _put_together(look, Damage(names.MANIFEST, message))
     return found
+
+
+@dataclass(slots=True)
+class Look:
+    """What is looked at, and with what."""
+
+    fs: FileSystem
+    directory: str
+    present: list[str]
+    headers: dict[str, PartitionHeader | None]
+    by: Authenticator | None = None
+
+
+def _is_encrypted(manifest: Manifest) -> bool:
+    resolver = readable_resolver(manifest.metadata)
+    return resolver is not None and resolver.encryption is not None
 
 
 def _files_in(fs: FileSystem, directory: str) -> list[str]:
@@ -139,23 +175,17 @@ def _read_manifest(
     return manifest
 
 
-def _put_together(
-    fs: FileSystem,
-    directory: str,
-    present: list[str],
-    headers: dict[str, PartitionHeader | None],
-    manifest: Manifest | Damage,
-) -> Found:
+def _put_together(look: Look, manifest: Manifest | Damage) -> Found:
     """Return what the directory holds according to the manifest, or to one made anew."""
-    found = Found(None, journals=journals_in(present))
-    found.temporary = [name for name in present if names.is_temporary(name)]
+    found = Found(None, journals=journals_in(look.present), authenticator=look.by)
+    found.temporary = [name for name in look.present if names.is_temporary(name)]
     if isinstance(manifest, Damage):
         found.damage.append(manifest)
-        _rebuild_manifest(fs, directory, found, headers)
+        _rebuild_manifest(look, found)
     else:
         found.manifest = manifest
-    _check_partitions(fs, directory, found, headers, present)
-    _read_journals(fs, directory, found)
+    _check_partitions(look, found)
+    _read_journals(look.fs, look.directory, found)
     return found
 
 
@@ -198,13 +228,9 @@ def _damaged_header(fs: FileSystem, directory: str, name: str) -> PartitionHeade
         return None
 
 
-def _rebuild_manifest(
-    fs: FileSystem,
-    directory: str,
-    found: Found,
-    headers: dict[str, PartitionHeader | None],
-) -> None:
+def _rebuild_manifest(look: Look, found: Found) -> None:
     """Make a manifest from the files that are there: of the store that most of them belong to."""
+    fs, directory, headers = look.fs, look.directory, look.headers
     found.rebuilt = True
     readable = {
         name: header or _damaged_header(fs, directory, name) for name, header in headers.items()
@@ -224,22 +250,28 @@ def _rebuild_manifest(
             header.documents,
             fs.size(os.path.join(directory, name)),
             header.crc32,
+            header.mac,
         )
         for name, header in readable.items()
         if header is not None
         and header.store == store
         and name == names.partition_file(header.partition, header.encrypted)
     }
-    found.manifest = Manifest(store, partitions=partitions)
+    found.manifest = Manifest(store, partitions=partitions, metadata=_key_metadata(readable))
 
 
-def _check_partitions(
-    fs: FileSystem,
-    directory: str,
-    found: Found,
-    headers: dict[str, PartitionHeader | None],
-    present: list[str],
-) -> None:
+def _key_metadata(headers: Mapping[str, PartitionHeader | None]) -> bytes | None:
+    """Return metadata with the key header that the newest of the partition files has."""
+    known = [header for header in headers.values() if header is not None and header.encryption]
+    if not known:
+        return None
+    resolver = Resolver()
+    resolver.encryption = max(known, key=lambda header: header.lsn).encryption
+    return resolver.encode()
+
+
+def _check_partitions(look: Look, found: Found) -> None:
+    fs, directory, headers, present = look.fs, look.directory, look.headers, look.present
     manifest = found.manifest
     assert manifest is not None
     for name, listed in manifest.partitions.items():
@@ -247,6 +279,9 @@ def _check_partitions(
         found.sides[side] = name
         header = headers.get(name)
         wrong = _what_is_wrong(fs, os.path.join(directory, name), listed, header, manifest)
+        if wrong is None and header is not None and _is_forged(look, header, listed, manifest):
+            wrong = f"{name} was not written with the store's key as it is"
+            found.forged.add(side)
         if name not in present:
             wrong = f"{name} is missing; the manifest lists it"
         if wrong is not None:
@@ -267,6 +302,7 @@ def _check_partitions(
             header.store == manifest.store
             and header.lsn > manifest.lsn
             and name == names.partition_file(*side)
+            and not _is_forged(look, header, None, manifest)
         ):
             found.sides[side] = name
             found.newest = max(found.newest, header.lsn)
@@ -275,6 +311,12 @@ def _check_partitions(
             # With the manifest lost nobody can say that its documents are not missed.
             lost = header.documents if found.rebuilt and header.store == manifest.store else 0
             found.damage.append(Damage(name, message, in_the_way=True, lost=lost))
+
+
+def _is_forged(
+    look: Look, header: PartitionHeader, listed: PartitionFile | None, manifest: Manifest
+) -> bool:
+    return look.by is not None and is_forged(header, listed, manifest, look.by)
 
 
 def _what_is_wrong(
@@ -341,6 +383,7 @@ def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
             if commit.lsn != expected:
                 break
             found.commits.append(commit)
+    _check_commits(found, files)
     whole = len(found.damage) == damage_count
     if whole and not found.rebuilt and found.newest > found.lsn:
         # Journals go only when a manifest that includes them is durable, and no partition file is
@@ -351,6 +394,43 @@ def _read_journals(fs: FileSystem, directory: str, found: Found) -> None:
             message = f"{torn[-1]}: its end is damaged: partition files have later commits"
             found.damage.append(Damage(torn[-1], message))
     _refuse_later(found, files, commits)
+
+
+def _check_commits(found: Found, files: list[tuple[str, Journal]]) -> None:
+    """Check the MACs of commits, and that none is missing that the manifest knows of."""
+    by, manifest = found.authenticator, found.manifest
+    assert manifest is not None
+    damaged = bool(found.damage)
+    encrypted = _is_encrypted(manifest)
+    checked: list[JournalRecord] = []
+    for commit in found.commits if by is not None else ():
+        assert by is not None
+        as_it_counts = check_record(commit, manifest.store, by, encrypted)
+        if as_it_counts is None:
+            name = next(name for name, journal in files if commit in journal.records)
+            message = f"{name}: commit {commit.lsn} was not written with the store's key as it is"
+            found.damage.append(Damage(name, message))
+            break
+        encrypted |= as_it_counts.text is not None
+        checked.append(as_it_counts)
+    if by is not None:
+        found.commits = checked
+        _note_unauthenticated(found)
+    if found.lsn < manifest.reaches and not damaged and not found.damage:
+        name = names.journal_file(found.journals[-1] if found.journals else manifest.journal + 1)
+        message = f"{name}: commits up to {manifest.reaches} were in journals, and are not there"
+        found.damage.append(Damage(name, message, present=bool(found.journals)))
+
+
+def _note_unauthenticated(found: Found) -> None:
+    manifest = found.manifest
+    assert manifest is not None
+    without = manifest.sealed is not None and manifest.mac is None
+    if without or any(commit.plain_only for commit in found.commits):
+        found.notes.append(
+            "the store was written without its key: whether its plain documents were changed by "
+            "somebody else cannot be told"
+        )
 
 
 def _refuse_later(

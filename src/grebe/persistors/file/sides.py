@@ -50,6 +50,10 @@ class SideReader:
         self._quarantined: list[str] = []
         self._salvages: list[Salvage] = []
         self._suspect = set(found.damaged_sides)
+        self._forged = set(found.forged)
+        self._notes = list(found.notes)
+        for note in found.notes:
+            log.warning("%s: %s", self._path, note)
         for damage in found.damage:
             self._note(damage)
 
@@ -58,6 +62,10 @@ class SideReader:
         if self._strict and self._damage:
             first = self._damage[0]
             raise CorruptDataError(f"{self._path}: {first.message}; see grebe repair", first.file)
+
+    def damaged(self) -> set[Side]:
+        """Return the sides whose file is known to be damaged."""
+        return self._suspect | self.base.keys()
 
     def read_whole(
         self, side: Side, pause: Callable[[], None] = never
@@ -109,7 +117,7 @@ class SideReader:
 
     def report(self) -> RecoveryReport:
         """Return what was found and done."""
-        messages = [damage.message for damage in self._damage]
+        messages = [damage.message for damage in self._damage] + self._notes
         messages += [found.message for found in self._salvages if found.message]
         return RecoveryReport(
             clean=not self._damage,
@@ -132,6 +140,8 @@ class SideReader:
             data = None
             with contextlib.suppress(FileNotFoundError):
                 data = self._fs.read(os.path.join(self._path, name))
+            if side in self._forged:
+                data = None
             found = salvage(data, name, self.manifest.store, listed, mend=self._mend)
             # As of the manifest: the commits since then are applied again, which does no harm and
             # restores what they wrote to lost blocks. A file that is not listed has them all.
