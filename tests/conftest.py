@@ -5,32 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import grebe
+from grebe.testing import OpenStores
 
 # Nothing commits by itself in a test that does not ask for it.
 NEVER_S = 3600.0
 
 
 @pytest.fixture
-def open_store() -> Iterator[Callable[..., grebe.Store]]:
+def open_store() -> Iterator[OpenStores]:
     """Open stores as `grebe.open` does; all are checked and closed when the test is over."""
-    opened: list[grebe.Store] = []
-
-    def open_one(target: Any = None, **options: Any) -> grebe.Store:
-        options.setdefault("commit_interval", NEVER_S)
-        store = grebe.open(target, **options)
-        opened.append(store)
-        return store
-
-    yield open_one
-    for store in opened:
-        if not store.closed:
-            store._engine.check()
-            store.close()
+    with OpenStores(commit_interval=NEVER_S) as stores:
+        yield stores
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import Any
 from grebe.core.operation import Batch
 from grebe.errors import GrebeError, PersistenceError
 from grebe.persistence.blocking import BlockingCalls
+from grebe.persistence.clock import Clock, SystemClock
 from grebe.persistence.committer import Attempt, Committer
 from grebe.persistence.persistor import Persistor
 
@@ -89,7 +90,10 @@ class ThreadDriver:
         lock: threading.RLock,
         interval_s: float,
         reports: Reports,
+        *,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock: Clock = clock if clock is not None else SystemClock()
         self.committer = Committer(self._wake)
         self._persistor = persistor
         self._calls = calls
@@ -166,20 +170,17 @@ class ThreadDriver:
         if not self._stop.is_set():
             self.committer.asleep = False
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="grebe-committer", daemon=True
-                )
-                self._thread.start()
+                self._thread = self._clock.start(self._run, "grebe-committer")
             self._awake.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._awake.wait()
+            self._clock.wait(self._awake, None)
             idle_ticks = 0
             while idle_ticks < IDLE_TICKS_MAX:
                 with self._lock:
                     delay_s = max(self._interval_s, self.committer.retry_delay_s)
-                if self._stop.wait(delay_s):
+                if self._clock.wait(self._stop, delay_s):
                     return
                 with self._lock:
                     attempt = self.committer.begin()

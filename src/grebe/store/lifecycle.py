@@ -26,6 +26,7 @@ from grebe.documents.document import Document
 from grebe.documents.query import Query
 from grebe.errors import GrebeError
 from grebe.persistence.blocking import BlockingCalls
+from grebe.persistence.clock import Clock
 from grebe.persistence.drivers import AsyncioDriver, Reports, ThreadDriver
 from grebe.persistence.encryption.sealing import Encryption, SealingPersistor
 from grebe.persistence.persistor import Persistor
@@ -77,6 +78,7 @@ class Lifecycle:
         commit_interval_s: float,
         read_only: bool,
         threads: bool = HAS_THREADS,
+        clock: Clock | None = None,
     ) -> None:
         self._writer = writer
         self._encryption = encryption if encryption is not None else writer.encryption
@@ -98,7 +100,12 @@ class Lifecycle:
             return
         if threads:
             self._driver = ThreadDriver(
-                self._sealed, self._calls, writer.lock, commit_interval_s, self._reports
+                self._sealed,
+                self._calls,
+                writer.lock,
+                commit_interval_s,
+                self._reports,
+                clock=clock,
             )
         else:
             self._driver = AsyncioDriver(

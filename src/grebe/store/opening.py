@@ -11,6 +11,7 @@ from grebe.core.operation import Batch
 from grebe.core.options import CollectionOptions, PartitionOption
 from grebe.documents.collection import check_option
 from grebe.errors import PersistenceError
+from grebe.persistence.clock import Clock
 from grebe.persistence.encryption.keys import KeySource
 from grebe.persistence.encryption.sealing import Encryption
 from grebe.persistence.persistor import Persistor
@@ -95,6 +96,17 @@ async def aopen(target: Target = None, **options: Any) -> Store:
     return store
 
 
+def open_under(clock: Clock, target: Target = None, **options: Any) -> Store:
+    """Open a store for which time passes as a clock says, see `grebe.testing.FakeClock`.
+
+    The other arguments are those of `open`.
+    """
+    options["encryption_key"] = KeySource(options.get("encryption_key"))
+    store = _make(**{**_defaults(), **options, "target": target}, clock=clock)
+    drive(store._lifecycle.open())
+    return store
+
+
 def _defaults() -> dict[str, Any]:
     return dict(open.__kwdefaults__ or {})
 
@@ -116,6 +128,7 @@ def _make(
     on_commit: Callable[[Batch], object] | None,
     on_error: Callable[[BaseException], object] | None,
     on_hydrate: Callable[[list[str] | None], object] | None,
+    clock: Clock | None = None,
 ) -> Store:
     check_option("partition", partition, (str,), callable_too=True)
     check_option("encrypted", encrypted, (bool,))
@@ -149,6 +162,7 @@ def _make(
         hydrate=hydrate,
         commit_interval_s=float(commit_interval),
         read_only=read_only,
+        clock=clock,
     )
 
 

@@ -173,6 +173,15 @@ class ContentsTests(Suite):
         await check_everywhere(make, [puts], [row(*put) for put in puts])
 
     @check
+    async def test_sealed_values_are_any_bytes(self, make: Make) -> None:
+        """A sealed document is bytes that are no text, let alone JSON."""
+        values = (bytes(range(256)), b"", b"\x00", b'"c2U="', b"\xff\xfe" * 50_000, b'{"a":1}')
+        puts = [Put(f"k/{number}", value, "p", True) for number, value in enumerate(values)]
+        commits: list[Commit] = [puts, [Put("k/1/l/1", b"\xff", "p", True), Delete("k/2")]]
+        rows = [row(*put) for put in puts if put.path != "k/2"]
+        await check_everywhere(make, commits, [*rows, row("k/1/l/1", b"\xff", "p", True)])
+
+    @check
     async def test_big_value(self, make: Make) -> None:
         """A document of several megabytes is kept, beside small ones."""
         big = b'"' + "é😀x".encode() * 400_000 + b'"'
