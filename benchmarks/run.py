@@ -19,6 +19,7 @@ BENCHMARKS = [
     "bulk",
     "opening",
     "point_read",
+    "models",
     "set_without_waiting",
     "group_commit",
     "checkpoint_pauses",

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_type
+from typing import Any, NamedTuple, TypedDict, assert_type
+
+import attrs
+import msgspec
+import pydantic
 
 import grebe
 from grebe import Change, Collection, Document, Observer, Snapshot
@@ -49,3 +53,65 @@ with store.transaction() as tx:
 with doc.edit() as draft:
     assert_type(draft, User)
 users.doc("2").set({"a": 1})  # type: ignore[arg-type]  # a User is wanted
+
+
+class UserDict(TypedDict):
+    name: str
+
+
+class UserTuple(NamedTuple):
+    name: str
+
+
+@attrs.define
+class UserAttrs:
+    name: str
+
+
+class UserStruct(msgspec.Struct):
+    name: str
+
+
+class UserModel(pydantic.BaseModel):
+    name: str
+
+
+def from_json(data: Any) -> bytes:
+    return bytes(data)
+
+
+def to_json(data: bytes) -> list[int]:
+    return list(data)
+
+
+assert_type(store.collection("d", model=UserDict), Collection[UserDict])
+assert_type(store.collection("t", model=UserTuple), Collection[UserTuple])
+assert_type(store.collection("a", model=UserAttrs), Collection[UserAttrs])
+assert_type(store.collection("s", model=UserStruct), Collection[UserStruct])
+assert_type(store.collection("m", model=UserModel), Collection[UserModel])
+assert_type(store.collection("b", from_json=from_json, to_json=to_json), Collection[bytes])
+assert_type(store.collection("n", model=int), Collection[int])
+assert_type(store.collection("x", model=None, version=None), Collection[Any])
+
+
+def add_age(user: dict[str, Any]) -> dict[str, Any]:
+    return {**user, "age": 0}
+
+
+def migrate(user: Any, version: int) -> Any:
+    return user if version > 1 else {**user, "age": 0}
+
+
+versioned = store.collection("v", model=User, version=2, migrate={1: add_age}, indexes=["age"])
+assert_type(versioned, Collection[User])
+assert_type(
+    store.collection("w", model=UserModel, version=2, migrate=migrate).first(),
+    Snapshot[UserModel] | None,
+)
+with versioned.order_by("age").limit(3).observe() as some:
+    some.subscribe_changes(lambda changes: assert_type(changes, list[Change[User]]))
+assert_type(versioned.create_many([User("a", 1)]), Sequence[Snapshot[User]])
+for progress in store.migrate().values():
+    assert_type(progress.waiting, int)
+store.collection("v", model=User, version="2")  # type: ignore[call-overload]  # a number is wanted
+store.collection("v", model=User, verson=2)  # type: ignore[call-overload]  # no such option

@@ -43,14 +43,16 @@ class Persistor(Protocol):
     def open(self) -> Awaitable[None] | None:
         """Get ready; make the place if need be. Raises PersistenceError, StoreLockedError."""
 
-    def commit(self, batch: Batch) -> Awaitable[None] | None:
+    def commit(self, batch: Batch, /) -> Awaitable[None] | None:
         """Apply all operations in order, atomically; return when that is durable.
 
         If it raises, the batch is given again later, perhaps with more operations: it may have
         been applied or not, but never in part.
         """
 
-    def load(self, paths: Sequence[str] | None) -> Iterable[Record] | Awaitable[Iterable[Record]]:
+    def load(
+        self, paths: Sequence[str] | None, /
+    ) -> Iterable[Record] | Awaitable[Iterable[Record]]:
         """Return the documents at and under the paths (of documents or collections), or all.
 
         In the order in which they were first put, at least within a partition.
