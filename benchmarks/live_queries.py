@@ -1,8 +1,8 @@
 """What it costs to tell an observer of one change, beside hand-written incremental Python.
 
-The baselines do by hand what the query needs and no more: dicts, a SortedKeyList, tuples as
-changes. They do not encode, lock, compare, keep positions or what was told last, as Grebe does;
-"with positions" is the same that also finds the two positions of each change.
+The baselines do by hand what the query needs and no more: dicts, a SortedKeyList, a named tuple for
+each change. They do not encode, lock, compare, find positions or know what was told last, as Grebe
+does; "with positions" is the same that also finds the two positions of each change.
 
 Times are CPU times of the calling thread, per write, medians over short blocks in which the stores
 take turns: nothing waits in these cases, and other work on the machine does not count then.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sortedcontainers import SortedKeyList
 
@@ -181,6 +181,17 @@ def dependent(blocks: int) -> dict[str, float]:
 # --- what is compared
 
 
+class Change(NamedTuple):
+    """What the baselines tell."""
+
+    event: str
+    id: Any
+    data: Any
+    prev_data: Any
+    prev_index: int | None = None
+    index: int | None = None
+
+
 class _Sorted:
     """Rows in a SortedKeyList."""
 
@@ -201,11 +212,11 @@ class _Sorted:
             gone = self.sorted.index(before)
             del self.sorted[gone]
             self.sorted.add(after)
-            change = ("modified", number, after, before, gone, self.sorted.index(after))
+            change = Change("modified", number, after, before, gone, self.sorted.index(after))
         else:
             self.sorted.remove(before)
             self.sorted.add(after)
-            change = ("modified", number, after, before, None, None)
+            change = Change("modified", number, after, before)
         rows[number] = after
         if self.values:
             whole = tuple(self.sorted)
@@ -233,10 +244,10 @@ class _Filtered:
         was = number in self.inside
         if after["group"] == 7:
             self.inside[number] = after
-            self.told.append([("modified" if was else "added", number, after, before)])
+            self.told.append([Change("modified" if was else "added", number, after, before)])
         elif was:
             del self.inside[number]
-            self.told.append([("removed", number, None, before)])
+            self.told.append([Change("removed", number, None, before)])
 
 
 class _Top:
@@ -258,16 +269,16 @@ class _Top:
         changes: list[Any] = []
         if was or after["rank"] <= new_tenth["rank"]:
             if was:
-                changes.append(("modified", number, after, before))
+                changes.append(Change("modified", number, after, before))
             else:
-                changes.append(("added", number, after, None))
-                changes.append(("removed", tenth, None, tenth))
+                changes.append(Change("added", number, after, None))
+                changes.append(Change("removed", tenth, None, tenth))
         if changes:
             self.told.append(changes)
 
 
 class _Posts:
-    """Posts, and who depends on whom in a dict."""
+    """Posts with the name of their author, and who depends on whom in a dict."""
 
     def __init__(self, told: list[Any]) -> None:
         self.users: dict[int, Any] = {i: {} for i in range(LARGEST // DEPENDENTS)}
@@ -279,8 +290,11 @@ class _Posts:
 
     def write(self, number: int, fields: dict[str, Any]) -> None:
         self.users[number] = {**self.users[number], **fields}
-        posts = self.posts
-        changes = [("touched", post, posts[post], posts[post]) for post in self.by_author[number]]
+        posts, changes = self.posts, []
+        for post in self.by_author[number]:
+            before = posts[post]
+            after = posts[post] = {**before, **fields}
+            changes.append(Change("modified", post, after, before))
         self.told.append(changes)
 
 

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from grebe.core import path as paths
 from grebe.core.entry import Entry
 from grebe.core.tree import Tree, group_scope
 from grebe.documents.aggregates import Aggregate
@@ -24,7 +23,7 @@ from grebe.documents.document import Document
 from grebe.documents.models import Adapter
 from grebe.documents.query import Query, key_of
 from grebe.documents.snapshot import Snapshot
-from grebe.reactive.change import FLAG_BITS, LOUD, TOUCHED
+from grebe.reactive.change import FLAG_BITS, LOUD, TOUCHED, WRITTEN
 from grebe.reactive.dependencies import Dependencies
 from grebe.reactive.live import Delivery, LiveDocument, LiveResult, Marks
 from grebe.reactive.live_aggregate import LiveAggregate, key_of_aggregate
@@ -86,8 +85,9 @@ class Broadcast:
     # --- marks; the store's lock is held
 
     def mark(self, collection: str, document_id: str, flags: int) -> None:
-        """Note that a document was written, touched, loaded or deleted."""
+        """Note that a document was written, loaded or deleted."""
         self.sequence += 1
+        flags |= WRITTEN
         marks = self.marks.get(collection)
         if marks is None:
             self.marks[collection] = {document_id: self.sequence << FLAG_BITS | flags}
@@ -98,6 +98,14 @@ class Broadcast:
             if scope in self._groups:
                 marks = self.marks.setdefault(scope, {})
                 self._mark_once_more(marks, f"{collection}/{document_id}", flags)
+
+    def touch(self, collection: str, ids: list[str]) -> None:
+        """Have documents that are there announced, though they did not change."""
+        self._touch(collection, ids)
+        if self._groups:
+            scope = group_scope(collection.rpartition("/")[2])
+            if scope in self._groups:
+                self._touch(scope, [f"{collection}/{document_id}" for document_id in ids])
 
     def _mark_once_more(self, marks: Marks, key: str, flags: int) -> None:
         if key in marks:
@@ -279,21 +287,28 @@ class Broadcast:
             for document_id, mark in marks.items()
             if mark & LOUD
         ]
-        for path in list(self.dependencies.affected(loud)):
-            collection, document_id = paths.split(path)
-            if document_id in self.documents(collection):
-                if document_id in self.marks.get(collection, {}):
-                    self._mark_again(collection, document_id)
-                else:
-                    self.mark(collection, document_id, LOUD | TOUCHED)
+        # Those that depend are there: deleting a document forgets what it depends on.
+        affected: dict[str, list[str]] = {}
+        for path in self.dependencies.affected(loud):
+            collection, _, document_id = path.rpartition("/")
+            if collection in affected:
+                affected[collection].append(document_id)
+            else:
+                affected[collection] = [document_id]
+        for collection, ids in affected.items():
+            self.touch(collection, ids)
 
-    def _mark_again(self, collection: str, document_id: str) -> None:
-        """Have a written document announced in any case; it keeps its place among the changes."""
-        self.marks[collection][document_id] |= LOUD | TOUCHED
-        in_group = self.marks.get(group_scope(collection.rpartition("/")[2]), {})
-        path = f"{collection}/{document_id}"
-        if path in in_group:
-            in_group[path] |= LOUD | TOUCHED
+    def _touch(self, scope: str, keys: list[str]) -> None:
+        """Have documents announced in any case; a written one keeps its place among the changes."""
+        marks = self.marks.setdefault(scope, {})
+        sequence = self.sequence
+        for key in keys:
+            if key in marks:
+                marks[key] |= LOUD | TOUCHED
+            else:
+                sequence += 1
+                marks[key] = sequence << FLAG_BITS | LOUD | TOUCHED
+        self.sequence = sequence
 
     def check(self) -> None:
         """Raise AssertionError if a kept result differs from one made anew."""

@@ -16,7 +16,9 @@ TOUCHED = 2
 """Mark: announce the document even if it did not change."""
 HYDRATED = 4
 """Mark: loading brought it."""
-FLAG_BITS = 3
+WRITTEN = 8
+"""Mark: the document itself was written, loaded or deleted; without it, it was only touched."""
+FLAG_BITS = 4
 
 
 class Event(enum.Enum):

@@ -6,7 +6,7 @@ that does not exist stays, so that creating it announces its dependents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 
 class Dependencies:
@@ -44,19 +44,21 @@ class Dependencies:
         """Return the paths of the documents that depend on one, directly."""
         return list(self._reverse.get(path, ()))
 
-    def affected(self, changed: Iterable[str]) -> Iterator[str]:
-        """Yield all that depend on changed documents, at any remove; each once.
+    def affected(self, changed: Iterable[str]) -> list[str]:
+        """Return all that depend on changed documents, at any remove; each once.
 
         O(documents reached and their edges).
         """
+        reverse = self._reverse
+        found: dict[str, None] = {}
         waiting = list(changed)
-        seen: set[str] = set()
         while waiting:
-            for dependent in self._reverse.get(waiting.pop(), ()):
-                if dependent not in seen:
-                    seen.add(dependent)
-                    waiting.append(dependent)
-                    yield dependent
+            dependents = reverse.get(waiting.pop())
+            if dependents is not None:
+                fresh = [path for path in dependents if path not in found]
+                found.update(dict.fromkeys(fresh))
+                waiting += fresh
+        return list(found)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -16,7 +16,7 @@ from typing import Any
 from grebe.core.entry import Entry, holds_same
 from grebe.documents.query import Query, key_of, name_of
 from grebe.documents.snapshot import Snapshot
-from grebe.reactive.change import FLAG_BITS, LOUD, Change, Event, event_of
+from grebe.reactive.change import FLAG_BITS, LOUD, WRITTEN, Change, Event, event_of
 from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
 from grebe.reactive.membership import Member, Membership
 from grebe.reactive.observer import Observer
@@ -215,23 +215,29 @@ class LiveQuery(LiveResult):
         The rows are what the observers were told, so that positions come with moving a row.
         """
         self.seen = self._engine.sequence
-        changes = []
+        members, rank, is_pure = self._members, self._rows.rank, self._is_pure
+        changes: list[Change[Any]] = []
         for document_id, mark in marks.items():
-            change = self._advance(document_id, documents.get(document_id), mark)
+            was = members.get(document_id)
+            if is_pure and not mark & WRITTEN:  # it is what it was
+                if was is not None:
+                    key, view, _ = was
+                    position = rank(key)
+                    changes.append(Change(Event.TOUCHED, view, view, (position, position)))
+                continue
+            change = self._advance(document_id, documents.get(document_id), was, mark)
             if change is not None:
                 changes.append(change)
         if changes:
             for observer in self.observers:
                 deliver((observer, changes))
 
-    def _advance(self, document_id: str, entry: Entry | None, mark: int) -> Change[Any] | None:
+    def _advance(
+        self, document_id: str, entry: Entry | None, was: Member | None, mark: int
+    ) -> Change[Any] | None:
         """Put a document in its place and return the change, if there is one to be told."""
         members, rows = self._members, self._rows
-        was = members.get(document_id)
-        if was is not None and was[2] is entry and self._is_pure:
-            now: Member | None = was
-        else:
-            now = None if entry is None else self._look(document_id, entry)
+        now = None if entry is None else self._look(document_id, entry)
         if was is None or now is None:
             if was is now:
                 return None
@@ -240,8 +246,7 @@ class LiveQuery(LiveResult):
             place = rows.move(was[0], now[0], now[1])
             event: Event | None = Event.MODIFIED
         else:
-            if now is not was:
-                rows.replace(now[0], now[1])
+            rows.replace(now[0], now[1])
             event = event_of(True, True, not holds_same(was[2], now[2]), mark)
             position = rows.rank(now[0])
             place = position, position

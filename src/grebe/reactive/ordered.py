@@ -24,6 +24,7 @@ from grebe.documents.snapshot import Snapshot
 
 Row = TypeVar("Row", bound=Snapshot[Any])
 CHUNK_MAX = 512
+_NOWHERE = (-1, 0)
 _MERGE_MAX = CHUNK_MAX // 8
 """A chunk of fewer rows is merged with its neighbour if there is room."""
 
@@ -31,7 +32,17 @@ _MERGE_MAX = CHUNK_MAX // 8
 class OrderedRows(Generic[Row]):
     """Snapshots by unique, comparable keys, in ascending order."""
 
-    __slots__ = ("_epoch", "_epochs", "_keys", "_last", "_length", "_rows", "_sizes", "_view")
+    __slots__ = (
+        "_epoch",
+        "_epochs",
+        "_found",
+        "_keys",
+        "_last",
+        "_length",
+        "_rows",
+        "_sizes",
+        "_view",
+    )
 
     def __init__(self, keys: list[Any] | None = None, rows: list[Row] | None = None) -> None:
         """Start empty, or with ascending keys and their rows. O(rows)."""
@@ -45,6 +56,8 @@ class OrderedRows(Generic[Row]):
         self._length = len(keys)
         self._sizes = PrefixSums(map(len, self._keys))
         self._view: Any = None
+        self._found = _NOWHERE
+        """The chunk that `rank` looked into last, and how many rows are before it."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -52,7 +65,7 @@ class OrderedRows(Generic[Row]):
 
     def add(self, key: Any, row: Row) -> int:
         """Insert a row, whose key must be new, and return its position. O(chunk)."""
-        self._view = None
+        self._view, self._found = None, _NOWHERE
         last = self._last
         if not last:
             self._keys, self._rows, self._epochs = [[key]], [[row]], [self._epoch]
@@ -85,7 +98,7 @@ class OrderedRows(Generic[Row]):
 
     def remove(self, key: Any) -> int:
         """Take out the row with this key, and return its position. O(chunk)."""
-        self._view = None
+        self._view, self._found = None, _NOWHERE
         index = bisect_left(self._last, key)
         keys = self._keys[index]
         position = bisect_left(keys, key)
@@ -124,10 +137,15 @@ class OrderedRows(Generic[Row]):
         last = self._last
         if len(last) < 2:  # few rows: `_sizes` may be old
             return bisect_left(self._keys[0], key) if last else 0
+        index, before = self._found
+        if index >= 0 and self._keys[index][0] <= key <= last[index]:
+            return before + bisect_left(self._keys[index], key)
         index = bisect_left(last, key)
         if index == len(last):
             return self._length
-        return self._sizes.before(index) + bisect_left(self._keys[index], key)
+        before = self._sizes.before(index)
+        self._found = index, before
+        return before + bisect_left(self._keys[index], key)
 
     def at(self, position: int) -> Row | None:
         """Return the row at a position, or None behind the last. O(log chunks)."""

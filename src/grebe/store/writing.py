@@ -28,7 +28,7 @@ from grebe.documents.results import LazySnapshots
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.documents.transaction import Transaction
 from grebe.errors import ConflictError, DocumentExistsError, DocumentNotFoundError, ReadOnlyError
-from grebe.reactive.change import LOUD, TOUCHED
+from grebe.reactive.change import LOUD
 from grebe.store.sides import Sides
 
 _NOBODY: frozenset[str] = frozenset()
@@ -111,7 +111,7 @@ class Writer(Sides):
         with self.lock:
             self.check_open()
             if self.broadcasting.watched and self.tree.get(doc.path) is not None:
-                self.broadcasting.mark(doc.parent.path, doc.id, LOUD | TOUCHED)
+                self.broadcasting.touch(doc.parent.path, [doc.id])
         self.written()
 
     # --- many documents
