@@ -15,6 +15,7 @@ import measure
 BENCHMARKS = [
     "idle_observers",
     "live_queries",
+    "queries",
     "durable_update",
     "bulk",
     "opening",

@@ -21,7 +21,7 @@ _CONTEXT = Context()
 class ExactSum:
     """An exact sum of numbers, and how many they are. Adding and removing cost O(1)."""
 
-    __slots__ = ("_decimals", "_floats", "_integers", "_rest", "_scaled", "count")
+    __slots__ = ("_decimals", "_floats", "_integers", "_others", "_rest", "_scaled", "count")
 
     def __init__(self) -> None:
         self.count = 0
@@ -30,6 +30,8 @@ class ExactSum:
         """How many of the numbers are floats: one makes the result a float."""
         self._scaled = 0
         """Sum of the floats, in units of 2**-1074."""
+        self._others = 0
+        """How many are neither int nor float."""
         self._decimals = 0
         self._rest = Fraction(0)
         """Sum of what is neither int nor float: Decimals and fractions."""
@@ -42,6 +44,10 @@ class ExactSum:
         """Take away a number that was added."""
         self._put(number, -1)
 
+    def shift(self, difference: int) -> None:
+        """Take an int away and add another, given by how much it is larger."""
+        self._integers += difference
+
     def _put(self, number: Any, sign: int) -> None:
         self.count += sign
         if isinstance(number, int):
@@ -51,6 +57,7 @@ class ExactSum:
             numerator, denominator = number.as_integer_ratio()
             self._scaled += sign * numerator * (_SCALE // denominator)
         else:
+            self._others += sign
             self._decimals += sign * isinstance(number, Decimal)
             self._rest += sign * Fraction(number)
 
@@ -68,7 +75,9 @@ class ExactSum:
         return float(mean) if isinstance(mean, int) else mean
 
     def _result(self, divisor: int) -> Any:
-        if self._floats and not self._rest:
+        if not self._others:  # only ints and floats
+            if not self._floats:
+                return self._integers if divisor == 1 else _quotient(self._integers, divisor)
             return _quotient((self._integers << _SCALE_BITS) + self._scaled, divisor * _SCALE)
         exact = (self._rest + self._integers) / divisor
         if self._floats:
@@ -76,9 +85,7 @@ class ExactSum:
             return _quotient(exact.numerator, exact.denominator)
         if self._decimals:
             return _CONTEXT.divide(Decimal(exact.numerator), Decimal(exact.denominator))
-        if self._rest:
-            return exact
-        return self._integers if divisor == 1 else _quotient(self._integers, divisor)
+        return exact
 
 
 def _quotient(numerator: int, denominator: int) -> float:

@@ -188,6 +188,9 @@ class Total(Protocol):
     def remove(self, value: Any, number: int) -> None:
         """Take it away again."""
 
+    def replace(self, before: Any, after: Any, number: int) -> None:
+        """Do as `remove` and `add`."""
+
     def result(self) -> Any:
         """Return the aggregated value."""
 
@@ -201,6 +204,9 @@ class _Count:
 
     def remove(self, value: Any, number: int) -> None:
         self._count -= 1
+
+    def replace(self, before: Any, after: Any, number: int) -> None:
+        """One document stays one document."""
 
     def result(self) -> int:
         return self._count
@@ -217,6 +223,13 @@ class _Sum:
     def remove(self, value: Any, number: int) -> None:
         if is_number(value):
             self._sum.remove(value)
+
+    def replace(self, before: Any, after: Any, number: int) -> None:
+        if before.__class__ is int and after.__class__ is int:
+            self._sum.shift(after - before)
+        else:
+            self.remove(before, number)
+            self.add(after, number)
 
     def result(self) -> Any:
         return self._sum.total
@@ -241,6 +254,10 @@ class _First:
     def remove(self, value: Any, number: int) -> None:
         if value is not MISSING:
             self._rows.remove((ascending(value), number, value))
+
+    def replace(self, before: Any, after: Any, number: int) -> None:
+        self.remove(before, number)
+        self.add(after, number)
 
     def result(self) -> Any:
         return self._rows[0][2] if self._rows else None
@@ -316,8 +333,7 @@ class Totals:
         for place, (old, new) in enumerate(zip(before[1], after[1], strict=True)):
             if old is not new:
                 totals = totals or self._group(after[0]).totals
-                totals[place].remove(old, number)
-                totals[place].add(new, number)
+                totals[place].replace(old, new, number)
 
     @property
     def last(self) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from types import BuiltinMethodType, MethodType
 from typing import Any, NoReturn, TypeVar
 
+from grebe.core.entry import Entry
 from grebe.core.ordering import MISSING, ascending, compare, same_value
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.snapshot import Snapshot
@@ -101,13 +102,18 @@ class Condition:
             "(not and, or, not), and write a < field < b as (field > a) & (field < b)"
         )
 
-    def select(self, snapshots: list[Snapshot[T]], plain: bool) -> list[Snapshot[T]]:
-        """Return the snapshots that meet the condition. O(snapshots).
-
-        `plain`: their data is plain JSON values, not instances of a model.
-        """
+    def select(self, snapshots: list[Snapshot[T]]) -> list[Snapshot[T]]:
+        """Return the snapshots that meet the condition. O(snapshots)."""
         test = self._test
         return [snapshot for snapshot in snapshots if test(snapshot.data)]
+
+    def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
+        """Return the snapshots of entries that meet the condition, in one tight loop; or None.
+
+        None if there is no such loop for this condition and these documents: all of them have to
+        be plain dicts that somebody has read, with the field, and of a type that compares.
+        """
+        return None
 
     def parts(self) -> tuple[Condition, ...]:
         """Return the conditions that must all hold for this one to."""
@@ -157,18 +163,14 @@ class Comparison(_OnField):
         self.key = ascending(constant)
         self._test = _comparison(self.get, symbol, constant)
 
-    def select(self, snapshots: list[Snapshot[T]], plain: bool) -> list[Snapshot[T]]:
-        """Return the snapshots that meet the condition; a tight loop for plain ones already read.
-
-        What does not fit the loop (missing fields, other types, data nobody has read) raises and
-        is done the slower way. bool, which Python orders among numbers, is told apart at the end.
-        """
-        if plain and "." not in self.path and type(self.constant) in (int, float, str):
-            try:
-                return _SELECT[self.symbol](snapshots, self.path, self.constant)
-            except (KeyError, TypeError):
-                pass
-        return super().select(snapshots, plain)
+    def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
+        """See Condition. bool, which Python orders among numbers, is told apart in the loop."""
+        if "." in self.path or type(self.constant) not in (int, float, str):
+            return None
+        try:
+            return _SELECT[self.symbol](entries, self.path, self.constant)
+        except (AttributeError, KeyError, TypeError):  # not read, without the field, not alike
+            return None
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -214,25 +216,35 @@ def _comparison(get: Getter, symbol: str, constant: Any) -> Test:
     return test
 
 
-Select = Callable[[list[Any], str, Any], list[Any]]
+Select = Callable[[Iterable[Any], str, Any], list[Any]]
 _SELECT: dict[str, Select] = {
     "==": lambda rows, name, c: [
-        row for row in rows if (x := row._data[name]) == c and x.__class__ is not bool
+        view
+        for row in rows
+        if (x := (view := row.view)._data[name]) == c and x.__class__ is not bool
     ],
     "!=": lambda rows, name, c: [
-        row for row in rows if (x := row._data[name]) != c or x.__class__ is bool
+        view for row in rows if (x := (view := row.view)._data[name]) != c or x.__class__ is bool
     ],
     "<": lambda rows, name, c: [
-        row for row in rows if (x := row._data[name]) < c and x.__class__ is not bool
+        view
+        for row in rows
+        if (x := (view := row.view)._data[name]) < c and x.__class__ is not bool
     ],
     "<=": lambda rows, name, c: [
-        row for row in rows if (x := row._data[name]) <= c and x.__class__ is not bool
+        view
+        for row in rows
+        if (x := (view := row.view)._data[name]) <= c and x.__class__ is not bool
     ],
     ">": lambda rows, name, c: [
-        row for row in rows if (x := row._data[name]) > c and x.__class__ is not bool
+        view
+        for row in rows
+        if (x := (view := row.view)._data[name]) > c and x.__class__ is not bool
     ],
     ">=": lambda rows, name, c: [
-        row for row in rows if (x := row._data[name]) >= c and x.__class__ is not bool
+        view
+        for row in rows
+        if (x := (view := row.view)._data[name]) >= c and x.__class__ is not bool
     ],
 }
 """One loop for each operator: a call for each document would double the cost of a scan."""
@@ -403,11 +415,19 @@ class All(_Several):
         tests = [one.test for one in inner]
         self._test = lambda data: all(test(data) for test in tests)
 
-    def select(self, snapshots: list[Snapshot[T]], plain: bool) -> list[Snapshot[T]]:
+    def select(self, snapshots: list[Snapshot[T]]) -> list[Snapshot[T]]:
         """Return the snapshots that meet all: each condition sees what the one before left."""
         for one in self.inner:
-            snapshots = one.select(snapshots, plain)
+            snapshots = one.select(snapshots)
         return snapshots
+
+    def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
+        """See Condition."""
+        found = self.inner[0].select_read(entries)
+        for one in self.inner[1:]:
+            if found is not None:
+                found = one.select(found)
+        return found
 
     def parts(self) -> tuple[Condition, ...]:
         """See Condition."""

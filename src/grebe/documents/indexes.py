@@ -16,7 +16,6 @@ Invariants, tested by `check()`:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from sortedcontainers import SortedList
@@ -27,6 +26,7 @@ from grebe.core.ordering import (
     RANK_DICT,
     RANK_NAN,
     RANK_NONE,
+    RANK_NUMBER,
     RANK_TEXT,
     SortKey,
     ascending,
@@ -41,7 +41,8 @@ _INFINITY = float("inf")
 """Greater than any insertion number: `(*key, _INFINITY)` is behind all rows with this key."""
 _REBUILT_SHARE = 8
 """With more than 1/8 of the documents pending, sorting anew is faster than single updates."""
-_BLOCK_ROWS = 64
+_RUN_MAX = 64
+"""Rows with the same key that are collected to be turned around."""
 
 
 class Span(NamedTuple):
@@ -49,6 +50,14 @@ class Span(NamedTuple):
 
     lower: Row
     upper: Row
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether all of these rows have the same key, and so are in the order of insertion."""
+        return self.upper == (*self.lower, _INFINITY)
+
+
+EVERYTHING = Span((), (_INFINITY,))
 
 
 def spans_of(condition: Condition) -> list[Span] | None:
@@ -121,7 +130,11 @@ class Index:
 
     def row_of(self, document_id: str, number: int, data: Any) -> Row:
         """Return the row of a document."""
-        return (*ascending(self._get(data)), number, document_id)
+        value = self._get(data)
+        kind = value.__class__
+        if kind is int or kind is str:  # most fields
+            return RANK_NUMBER if kind is int else RANK_TEXT, value, number, document_id
+        return (*ascending(value), number, document_id)
 
     def put(self, document_id: str, row: Row | None) -> None:
         """Set the row of a document, or take it out. O(log n) if it changed."""
@@ -147,6 +160,10 @@ class Index:
         found = [(find(span.lower), find(span.upper)) for span in spans]
         return [(start, stop) for start, stop in found if start < stop]
 
+    def between(self, span: Span) -> list[Row]:
+        """Return the rows of a span. O(log n and the rows)."""
+        return list(self._rows.irange(span.lower, span.upper, (True, False)))
+
     def rows(self, places: list[tuple[int, int]], desc: bool = False) -> Iterator[Row]:
         """Yield the rows at these places, sorted; among equals by insertion in both directions."""
         if not desc:
@@ -158,19 +175,23 @@ class Index:
 
     def _descending(self, start: int, stop: int) -> Iterator[Row]:
         rows = self._rows
-        while stop > start:
-            block = rows[max(start, stop - _BLOCK_ROWS) : stop]
-            first = _key_of_row(block[0])
-            if first == _key_of_row(block[-1]):  # a long run: jump to where it begins
-                begin = max(start, rows.bisect_left(first))
-                yield from rows.islice(begin, stop)
-                stop = begin
-                continue
-            # The block's first key may begin below the block.
-            kept = [row for row in block if _key_of_row(row) != first]
-            stop -= len(kept)
-            for _, run in groupby(reversed(kept), _key_of_row):
-                yield from reversed(list(run))
+        while start < stop:
+            run: list[Row] = []
+            for row in rows.islice(start, stop, reverse=True):
+                if run and row[:-2] != run[-1][:-2]:
+                    yield from reversed(run)
+                    run = []
+                run.append(row)
+                if len(run) == _RUN_MAX:
+                    break
+            else:
+                yield from reversed(run)
+                return
+            # A long run, of which only the beginning may be wanted: jump to where it begins.
+            key = row[:-2]
+            begin = max(start, rows.bisect_left(key))
+            yield from rows.islice(begin, min(stop, rows.bisect_left((*key, _INFINITY))))
+            stop = begin
 
     def check(self, wanted: dict[str, Row]) -> None:
         """Raise AssertionError if the rows are not these."""
@@ -178,8 +199,7 @@ class Index:
         assert list(self._rows) == sorted(wanted.values()), f"index {self.path} is out of order"
 
 
-def _key_of_row(row: Row) -> SortKey:
-    return row[:-2]
+_UNREADABLE = object()
 
 
 class Indexes:
@@ -207,39 +227,56 @@ class Indexes:
         pending = self._pending
         if self._stale or len(pending) * _REBUILT_SHARE > len(documents):
             self._rebuild(documents)
-        else:
+        elif pending:
+            indexes = list(self.by_path.values())
             for document_id in pending:
-                rows = self._rows_of(document_id, documents.get(document_id))
-                for place, index in enumerate(self.by_path.values()):
-                    index.put(document_id, None if rows is None else rows[place])
+                entry = documents.get(document_id)
+                data = self._data_of(document_id, entry)
+                for index in indexes:
+                    index.put(
+                        document_id,
+                        None
+                        if entry is None or data is _UNREADABLE
+                        else index.row_of(document_id, entry.order, data),
+                    )
+        else:
+            return
         self._pending = {}
 
     def _rebuild(self, documents: Mapping[str, Entry]) -> None:
         self._stale = True  # until it is done: reading may raise
         self.unreadable.clear()
         with garbage_collection_paused():
-            found = [(key, self._rows_of(key, entry)) for key, entry in documents.items()]
-        for place, index in enumerate(self.by_path.values()):
-            index.replace({key: rows[place] for key, rows in found if rows is not None})
+            for index, rows in zip(self.by_path.values(), self._rows(documents), strict=True):
+                index.replace(rows)
         self._stale = False
 
-    def _rows_of(self, document_id: str, entry: Entry | None) -> list[Row] | None:
+    def _rows(self, documents: Mapping[str, Entry]) -> list[dict[str, Row]]:
+        """Return the rows of all documents, for each index."""
+        indexes = list(self.by_path.values())
+        found: list[dict[str, Row]] = [{} for _ in indexes]
+        for document_id, entry in documents.items():
+            data = self._data_of(document_id, entry)
+            if data is not _UNREADABLE:
+                for index, rows in zip(indexes, found, strict=True):
+                    rows[document_id] = index.row_of(document_id, entry.order, data)
+        return found
+
+    def _data_of(self, document_id: str, entry: Entry | None) -> Any:
+        """Return the data of a document that is there, and note whether it can be read."""
         if self.unreadable:
             self.unreadable.discard(document_id)
         if entry is None:
             return None
         try:
-            data = self._read(document_id, entry)
+            return self._read(document_id, entry)
         except DocumentTypeError:
             self.unreadable.add(document_id)
-            return None
-        number = entry.order
-        return [index.row_of(document_id, number, data) for index in self.by_path.values()]
+            return _UNREADABLE
 
     def check(self, documents: Mapping[str, Entry]) -> None:
         """Raise AssertionError if an index differs from one made anew."""
         self.catch_up(documents)
         assert self.unreadable <= set(documents), "an unreadable document is gone"
-        for place, index in enumerate(self.by_path.values()):
-            found = {key: self._rows_of(key, entry) for key, entry in documents.items()}
-            index.check({key: rows[place] for key, rows in found.items() if rows is not None})
+        for index, rows in zip(self.by_path.values(), self._rows(documents), strict=True):
+            index.check(rows)

@@ -9,13 +9,22 @@ The choice costs a few searches in the indexes, whatever they hold:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from grebe.documents.conditions import Condition
-from grebe.documents.indexes import Index, Indexes, Row, Span, intersection, spans_of
-from grebe.documents.query import Query
+from grebe.documents.indexes import (
+    EVERYTHING,
+    Index,
+    Indexes,
+    Row,
+    Span,
+    intersection,
+    spans_of,
+)
+from grebe.documents.query import Query, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +42,8 @@ class Plan:
     """The documents that have to be looked at, and what has to be done with them."""
 
     index: Index
-    places: list[tuple[int, int]]
-    """Where the rows to look at are in the index."""
+    spans: tuple[Span, ...]
+    """Which rows of it to look at."""
     conditions: tuple[Any, ...]
     """What each document still has to meet."""
     ordered: bool
@@ -43,44 +52,75 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """The number of documents that may have to be looked at."""
-        return sum(stop - start for start, stop in self.places)
+        """The number of documents that may have to be looked at. O(spans log n)."""
+        return sum(stop - start for start, stop in self.index.places(self.spans))
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows to look at: in the query's order, or else in the order of insertion."""
+    def rows(self) -> Iterable[Row]:
+        """Return the rows to look at: in the query's order, or else in the order of insertion."""
         if self.ordered:
-            return self.index.rows(self.places, self.desc)
-        return iter(sorted(self.index.rows(self.places), key=_insertion))
+            return self.index.rows(self.index.places(self.spans), self.desc)
+        found = [row for span in self.spans for row in self.index.between(span)]
+        if len(self.spans) != 1 or not self.spans[0].is_equal:
+            found.sort(key=_NUMBER)
+        return found
 
 
-def _insertion(row: Row) -> int:
-    number: int = row[-2]
-    return number
+_NUMBER = operator.itemgetter(-2)
+"""The insertion number of a row."""
+
+
+Candidates = tuple[list[Plan], Plan | None]
+"""The plans for the fields that conditions bound, and the one that walks in the query's order."""
 
 
 def plan(query: Query[Any], indexes: Indexes) -> Plan | None:
     """Return how indexes that are up to date answer a query best; None: look at all documents."""
     if indexes.unreadable:
         return None
-    found = _bounded(query.spec.conditions, indexes)
-    order = query.spec.orders[0] if len(query.spec.orders) == 1 else None
-    ordering = None if order is None or order.path is None else indexes.by_path.get(order.path)
-    if order is None or ordering is None:
+    bounded, ordering = _candidates(query, indexes)
+    found = bounded[0] if len(bounded) == 1 else min(bounded, key=_size, default=None)
+    if ordering is None:
         return found
-    if found is not None and found.index is ordering:
-        return replace(found, ordered=True, desc=order.desc)
-    walk = Plan(ordering, [(0, len(ordering))], query.spec.conditions, True, order.desc)
     if found is None:
-        return walk
-    stop = query.spec.stop
+        return ordering
+    if found.index is ordering.index:
+        return replace(found, ordered=True, desc=ordering.desc)
+    stop, size = query.spec.stop, found.size
     # If what meets the bounds is spread evenly, this many rows are walked until the limit is met.
-    if stop is not None and stop * len(ordering) < found.size * found.size:
-        return walk
+    if stop is not None and stop * len(ordering.index) < size * size:
+        return ordering
     return found
 
 
-def _bounded(conditions: Sequence[Any], indexes: Indexes) -> Plan | None:
-    """Return the plan for the field whose conditions leave the fewest documents."""
+def _size(plan: Plan) -> int:
+    return plan.size
+
+
+def _candidates(query: Query[Any], indexes: Indexes) -> Candidates:
+    """Return what indexes can do for a query. Kept with the query, which may be asked again."""
+    known: tuple[Indexes, Candidates] | None = query._candidates
+    if known is None or known[0] is not indexes:
+        spec = query.spec
+        known = query._candidates = (
+            indexes,
+            (
+                _bounded(spec.conditions, indexes),
+                _ordering(spec, indexes),
+            ),
+        )
+    return known[1]
+
+
+def _ordering(spec: Spec, indexes: Indexes) -> Plan | None:
+    """Return the plan to walk along an index in the query's order."""
+    order = spec.orders[0] if len(spec.orders) == 1 else None
+    if order is None or order.path is None or order.path not in indexes.by_path:
+        return None
+    return Plan(indexes.by_path[order.path], (EVERYTHING,), spec.conditions, True, order.desc)
+
+
+def _bounded(conditions: Sequence[Any], indexes: Indexes) -> list[Plan]:
+    """Return a plan for each indexed field that conditions bound."""
     parts = [
         part
         for condition in conditions
@@ -95,14 +135,13 @@ def _bounded(conditions: Sequence[Any], indexes: Indexes) -> Plan | None:
             if found is not None:
                 spans[path] = intersection(spans[path], found) if path in spans else found
                 exact.setdefault(path, []).append(part)
-    plans = [
+    return [
         Plan(
             indexes.by_path[path],
-            indexes.by_path[path].places(bounds),
+            tuple(bounds),
             tuple(part for part in parts if not any(part is one for one in exact[path])),
             False,
             False,
         )
         for path, bounds in spans.items()
     ]
-    return min(plans, key=lambda one: one.size, default=None)

@@ -70,11 +70,13 @@ class Query(Generic[T]):
     equal to another query that says the same of the same collection.
     """
 
-    __slots__ = ("__weakref__", "_source", "_spec")
+    __slots__ = ("__weakref__", "_candidates", "_source", "_spec")
 
     def __init__(self, source: Collection[T] | CollectionGroup[T], spec: Spec) -> None:
         self._source = source
         self._spec = spec
+        self._candidates: Any = None
+        """What planning.py has found out."""
 
     @property
     def source(self) -> Collection[T] | CollectionGroup[T]:

@@ -142,11 +142,11 @@ class LiveAggregate(LiveResult):
         self._apply(marks, documents)
         self.seen = self._engine.sequence
         loud = [document_id for document_id, mark in marks.items() if mark & LOUD]
-        if len(loud) < len(marks):
+        if self._early or len(loud) < len(marks):
             self._early.update(marks)
-        if self._early:
             self._early.difference_update(loud)
-        self._hold(marks)
+        if self.route is not None:
+            self._hold(marks)
         if not loud:
             return
         value = self._totals.value()

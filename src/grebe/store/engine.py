@@ -103,7 +103,11 @@ class State:
             options = {**options, "schema": self._schema(collection, options)}
             self.options.set(collection, options)
             fields = options.get("indexes", UNSET)
-            if fields is not UNSET or self.adapter(collection) is not before:
+            other = self.adapter(collection) is not before
+            # A first model for a collection without documents leaves nothing of another.
+            if other and (before is not PLAIN or collection in self.tree.collections):
+                self.finder.remodelled.add(collection)
+            if other or fields is not UNSET:
                 self.finder.set_indexes(collection, self.options.indexes(collection))
             if options.get("depends_on", UNSET) is not UNSET:
                 node = self.tree.collections.get(collection)

@@ -35,6 +35,8 @@ class Finder:
         self.adapter = adapter
         self.indexes: dict[str, Indexes] = {}
         """Indexes of collections, by path."""
+        self.remodelled: set[str] = set()
+        """Collections that had another model: snapshots made for it may be kept."""
 
     # --- indexes; the store's lock is held
 
@@ -73,7 +75,7 @@ class Finder:
         """Return the number of documents of a query."""
         with self._lock:
             documents = self._tree.documents(query.source._scope)
-            chosen = self._plan(query, documents)
+            chosen = self._plan(query, documents) if self.indexes else None
             if chosen is not None and not chosen.conditions:
                 total = chosen.size
             elif query.spec.conditions:
@@ -90,26 +92,37 @@ class Finder:
     def _answer(self, query: Query[Any]) -> tuple[Found, str | None, int]:
         """Return the documents, the name of the index and how many documents were looked at."""
         source, spec = query.source, query.spec
+        conditions = spec.conditions
         with self._lock:
             documents = self._tree.documents(source._scope)
-            chosen = self._plan(query, documents)
-            if chosen is not None and chosen.ordered and spec.stop is not None:
-                return self._walk(query, chosen, documents)
+            chosen = self._plan(query, documents) if self.indexes else None
             if chosen is None:
-                ids, entries = list(documents), list(documents.values())
+                entries = list(documents.values())
+                found = self._scan(source, entries, conditions)
+                if found is None:
+                    found = _select(_snapshots(source, list(documents), entries), conditions)
+                examined = len(entries)
+            elif chosen.ordered and spec.stop is not None:
+                return self._walk(query, chosen, documents)
             else:
                 ids = [row[-1] for row in chosen.rows()]
-                entries = [documents[document_id] for document_id in ids]
-        found = _snapshots(source, ids, entries)
-        if source._adapter() is None:  # several collections
-            order = dict(zip(map(id, found), entries, strict=True))
-            found.sort(key=lambda snapshot: order[id(snapshot)].order)
-        found = _select(source, found, spec.conditions if chosen is None else chosen.conditions)
+                examined = len(ids)
+                found = _snapshots(source, ids, [documents[document_id] for document_id in ids])
+                found = _select(found, chosen.conditions)
         if spec.orders and not (chosen is not None and chosen.ordered):
             sort(found, spec.orders, spec.stop)
-        if spec.is_windowed:
+        if spec.offset or spec.limit is not None:
             found = found[spec.offset : spec.stop]
-        return found, None if chosen is None else chosen.index.path, len(entries)
+        return found, None if chosen is None else chosen.index.path, examined
+
+    def _scan(self, source: Any, entries: list[Entry], conditions: Sequence[Any]) -> Found | None:
+        """Return the documents that meet conditions, if a tight loop can tell; or None."""
+        if not conditions or not isinstance(conditions[0], Condition):
+            return None
+        if source._scope in self.remodelled or not isinstance(source._adapter(), PlainAdapter):
+            return None
+        found = conditions[0].select_read(entries)
+        return None if found is None else _select(found, conditions[1:])
 
     def _walk(
         self, query: Query[Any], chosen: Plan, documents: Mapping[str, Entry]
@@ -127,12 +140,12 @@ class Finder:
                 break
             examined += len(ids)
             entries = [documents[document_id] for document_id in ids]
-            found += _select(source, _snapshots(source, ids, entries), chosen.conditions)
+            found += _select(_snapshots(source, ids, entries), chosen.conditions)
         return found[spec.offset : stop], chosen.index.path, examined
 
     def _plan(self, query: Query[Any], documents: Mapping[str, Entry]) -> Plan | None:
         scope = query.source._scope
-        indexes = self.indexes.get(scope) if self.indexes else None
+        indexes = self.indexes.get(scope)
         if indexes is None or not (query.spec.conditions or query.spec.orders):
             return None
         if query.source._adapter() is not self.adapter(scope):
@@ -156,14 +169,16 @@ def _snapshots(source: Any, ids: list[str], entries: list[Entry]) -> Found:
     if len(found) == len(entries):
         return found
     make = source._snapshot
+    if adapter is None:  # several collections, one after the other
+        order = sorted(range(len(ids)), key=lambda place: entries[place].order)
+        return [make(ids[place], entries[place]) for place in order]
     return [make(key, entry) for key, entry in zip(ids, entries, strict=True)]
 
 
-def _select(source: Any, found: Found, conditions: Iterable[Any]) -> Found:
-    plain = isinstance(source._adapter(), PlainAdapter)
+def _select(found: Found, conditions: Iterable[Any]) -> Found:
     for condition in conditions:
         if isinstance(condition, Condition):
-            found = condition.select(found, plain)
+            found = condition.select(found)
         else:
             found = [snapshot for snapshot in found if condition(snapshot)]
     return found

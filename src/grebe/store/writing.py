@@ -61,8 +61,10 @@ class Writer(Sides):
             adapter = self.adapters.get(collection.path, PLAIN)
         else:
             adapter = collection._adapter() if self.schemas else collection._own_adapter
-        if adapter is PLAIN and collection.path in self.broadcasting.results:
-            value, seen = PLAIN.capture_seen(data, doc.path)  # live queries will look at it
+        if adapter is PLAIN and (
+            collection.path in self.broadcasting.results or collection.path in self.finder.indexes
+        ):
+            value, seen = PLAIN.capture_seen(data, doc.path)  # somebody will look at it
         else:
             value, seen = adapter.capture(data, doc.path)
         with self.lock:
