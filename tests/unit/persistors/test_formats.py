@@ -302,3 +302,16 @@ def test_garbage_is_damage_and_nothing_else(data: bytes):
     for decode in (documents_in, decode_manifest, lambda d: decode_journal(d, "file")):
         with pytest.raises(CorruptDataError):
             decode(data)
+
+
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 600])
+@pytest.mark.parametrize("odd", ["", "v/1", "u/1/w/2", "u/0/u/3", 'u/"', "u/a\nu/b", "u/\u00fc"])
+def test_a_block_of_one_collection_and_an_odd_document(count: int, odd: str):
+    """Documents of one collection are cut at once; any other among them, anywhere, is not lost."""
+    documents = {f"u/{number}": b'{"u/7":{"a":",\\n"},"n":%d}' % number for number in range(count)}
+    for place in (0, count // 2, count):
+        mixed = list(documents.items())
+        if odd:
+            mixed.insert(place, (odd, b'{"u/1":[{"u/2":1}]}'))
+        data = partition_of(dict(mixed), "p", False)
+        assert list(documents_in(data).items()) == mixed
