@@ -30,6 +30,10 @@ def _standard_decode(text: bytes) -> Any:
     return json.loads(text)
 
 
+def _standard_lines(values: Sequence[Any]) -> bytes:
+    return b"".join([_standard_encode(value) + b"\n" for value in values])
+
+
 def _standard_sorted(value: Any) -> bytes:
     return json.dumps(
         value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
@@ -50,6 +54,9 @@ encode: Encode = _standard_encode
 decode: Decode = _standard_decode
 """Decode JSON. Raises ValueError or RecursionError if the text is no JSON."""
 
+encode_lines: Callable[[Sequence[Any]], bytes] = _standard_lines
+"""Encode checked plain values as JSON, each with a line end behind it. Raises as `encode`."""
+
 _encode_sorted: Encode = _standard_sorted
 
 split_arrays: Callable[[bytes], Sequence[Sequence[bytes]]] = _standard_split_arrays
@@ -68,6 +75,7 @@ split_object: Callable[[bytes], Mapping[str, bytes]] = _standard_split_object
 
 if msgspec is not None:
     encode = msgspec.json.Encoder().encode
+    encode_lines = msgspec.json.Encoder().encode_lines
     decode = msgspec.json.Decoder().decode
     _encode_sorted = msgspec.json.Encoder(order="sorted").encode
     split_arrays = msgspec.json.Decoder(list[list[msgspec.Raw]]).decode

@@ -30,7 +30,7 @@ def encode_plain(value: object, path: str) -> bytes:
     grebe.errors.SerializationError: users/1: $.tags[0] is a set, which JSON cannot carry...
     """
     try:
-        if not _is_plain(value):
+        if not is_plain(value):
             value = _convert(value, path, "$", ())
         return encoding.encode(value)
     except UnicodeEncodeError as error:
@@ -47,7 +47,7 @@ def capture_plain(value: object, path: str) -> tuple[bytes, ReadOnlyDict | None]
     """
     if type(value) is dict:
         captured = ReadOnlyDict(value)  # encoded from the copy, which nobody changes meanwhile
-        if _is_plain(captured):
+        if is_plain(captured):
             try:
                 encoded = encoding.encode(captured)
             except UnicodeEncodeError:
@@ -72,7 +72,7 @@ def _too_deep(value: object, path: str) -> SerializationError:
     return SerializationError(f"{path}: $ is nested too deeply to be stored", path)
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
     """Tell whether a value needs no second look; the fast way through, for nearly every write.
 
     Scalars are tested in place because a call for each would double the cost.
@@ -91,20 +91,20 @@ def _is_plain(value: object) -> bool:
             elif kind is float:
                 if item - item != 0:  # infinities and NaN
                     return False
-            elif kind is list and _NO_NUMBERS.issuperset(map(type, item)):
+            elif kind is list and NO_NUMBERS.issuperset(map(type, item)):
                 continue
-            elif not _is_plain(item):
+            elif not is_plain(item):
                 return False
         return True
     if kind is list:
         items: list[object] = value  # type: ignore[assignment]
-        return _NO_NUMBERS.issuperset(map(type, items)) or all(
-            item is None or _is_plain(item) for item in items
+        return NO_NUMBERS.issuperset(map(type, items)) or all(
+            item is None or is_plain(item) for item in items
         )
     return _is_plain_scalar(value)
 
 
-_NO_NUMBERS = frozenset((str, bool, type(None)))
+NO_NUMBERS = frozenset((str, bool, type(None)))
 
 
 def _is_plain_scalar(value: object) -> bool:

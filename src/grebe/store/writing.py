@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Collection as Sized
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry, Home, home_of, is_same
 from grebe.core.ids import random_id
+from grebe.core.many_values import encode_plain_many
 from grebe.core.operation import Clear, Delete, PutMany
 from grebe.core.options import ResolvedOptions
 from grebe.core.tree import CollectionNode, Place
@@ -122,12 +122,15 @@ class Writer(Sides):
         self, collection: Collection[Any], items: Any, broadcast: bool, persist: bool
     ) -> Sequence[Snapshot[Any]]:
         """See Engine."""
-        encode = collection._adapter().encode
+        adapter = collection._adapter()
         prefix = collection.path + "/"
         with garbage_collection_paused():
             ids, data = _with_ids(items)
             written = [prefix + document_id for document_id in ids]
-            values = [encode(one, path) for one, path in zip(data, written, strict=True)]
+            if adapter is PLAIN:
+                values = encode_plain_many(data, written)
+            else:
+                values = [adapter.encode(*one) for one in zip(data, written, strict=True)]
             with self.lock:
                 self.check_writable()
                 node = self.tree.collections.get(collection.path)
@@ -471,14 +474,14 @@ class Writer(Sides):
             self.note(place.collection, (place.id,), LOUD if broadcast else 0)
 
 
-def _with_ids(items: Any) -> tuple[list[str], Sized[Any]]:
+def _with_ids(items: Any) -> tuple[list[str], list[Any]]:
     """Return ids and data of what is to be created, parallel."""
     if isinstance(items, Mapping):
         ids = list(items)
         # Alphanumeric ones are valid, see check_segment; this asks all of them at once.
-        if not all(type(key) is str for key in ids) or not all(map(str.isalnum, ids)):
+        if not set(map(type, ids)) <= {str} or not all(map(str.isalnum, ids)):
             ids = [paths.check_segment(key) for key in ids]
-        return ids, items.values()
+        return ids, list(items.values())
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
         kind = type(items).__name__
         raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")

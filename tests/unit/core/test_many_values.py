@@ -1,0 +1,115 @@
+"""Many values at once are carried, and refused, exactly as each alone."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import grebe
+from grebe.core import many_values
+from grebe.core.many_values import encode_plain_many
+from grebe.core.values import encode_plain
+from tests.unit.core.test_values import json_values
+
+
+@pytest.fixture(autouse=True)
+def few_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many_values, "TOGETHER", 4)
+
+
+ODD: list[Any] = [
+    None,
+    2**63,
+    -(2**63) - 1,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    (1, 2),
+    {1},
+    b"bytes",
+    {1: 2},
+    {"a": {"b": {3}}},
+    ["a", ("b",)],
+    [1, float("nan")],
+    "\ud800",
+    ["\ud800"],
+    {"\ud800": 1},
+    object(),
+    1e308,
+    True,
+    2**63 - 1,
+    [],
+    {},
+    "a\nb",
+]
+
+
+def outcome(encode: Any, *arguments: Any) -> Any:
+    try:
+        return encode(*arguments)
+    except grebe.SerializationError as error:
+        return str(error)
+
+
+def alone(values: list[Any], paths: list[str]) -> list[bytes]:
+    return [encode_plain(value, path) for value, path in zip(values, paths, strict=True)]
+
+
+def assert_as_alone(values: list[Any]) -> None:
+    paths = [f"a/{number}" for number in range(len(values))]
+    assert outcome(encode_plain_many, values, paths) == outcome(alone, values, paths)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(json_values.filter(lambda value: value is not None), max_size=8))
+def test_any_values(values: list[Any]):
+    """Of any shapes, alike or not."""
+    assert_as_alone(values)
+    assert_as_alone([{"n": value, "text": ""} for value in values])
+
+
+@pytest.mark.parametrize("odd", range(len(ODD)))
+@pytest.mark.parametrize("place", [0, 3, 4, 6])
+def test_one_odd_value_among_many(odd: int, place: int):
+    """In any field, and as the document itself; the error names document and field."""
+    shape = {"n": 1, "real": 1.5, "text": "x", "tags": ["a", None], "more": {"n": 1}, "no": None}
+    for field in (*shape, "new"):
+        values = [copy.deepcopy(shape) for _ in range(7)]
+        values[place][field] = ODD[odd]
+        assert_as_alone(values)
+    documents: list[Any] = [copy.deepcopy(shape) for _ in range(7)]
+    documents[place] = ODD[odd]
+    assert_as_alone(documents)
+
+
+def test_columns_of_odd_values():
+    """Where a whole field is odd, or of several kinds, or huge in sum."""
+    rng = random.Random(1)
+    for one in ODD:
+        assert_as_alone([{"n": one} for _ in range(5)])
+        assert_as_alone([{"n": one} for one in rng.choices(ODD, k=5)])
+    assert_as_alone([{"n": 1e308} for _ in range(5)])
+    assert_as_alone([{"n": number} for number in (1, 1.5, True, None, "x")])
+
+
+def test_a_value_within_itself():
+    """It is refused as alone, and the others with it."""
+    ring: list[Any] = []
+    ring.append(ring)
+    assert_as_alone([{"n": [1]}, {"n": ring}])
+
+
+def test_subclasses_are_carried_as_their_base():
+    """As for one document."""
+
+    class Text(str):
+        __slots__ = ()
+
+    assert_as_alone([{Text("n"): Text("x")}, {"n": "x"}])
+    assert_as_alone([{"n": "x"}, {Text("n"): "x"}])
