@@ -26,6 +26,7 @@ from grebe.errors import (
 from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import PartitionInfo, RecoveryReport
 from grebe.persistors.file.persistor import FilePersistor
+from grebe.persistors.indexeddb.persistor import IndexedDBPersistor
 from grebe.persistors.memory import MemoryPersistor
 from grebe.persistors.sqlite.persistor import SqlitePersistor
 from grebe.reactive.change import Change, Event
@@ -47,6 +48,7 @@ __all__ = [
     "Event",
     "FilePersistor",
     "GrebeError",
+    "IndexedDBPersistor",
     "InvalidPathError",
     "MemoryPersistor",
     "Observer",

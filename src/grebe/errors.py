@@ -122,8 +122,9 @@ class StoreLockedError(GrebeError):
         pid: process id of the holder, or None if it could not be read.
     """
 
-    def __init__(self, where: str, pid: int | None) -> None:
-        holder = f"process {pid}" if pid is not None else "another process"
+    def __init__(self, where: str, pid: int | None, holder: str = "another process") -> None:
+        if pid is not None:
+            holder = f"process {pid}"
         super().__init__(
             f"{where} is open for writing in {holder}; close it there, "
             "or open it here with read_only=True"

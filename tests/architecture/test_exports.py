@@ -12,13 +12,14 @@ import grebe
 CONTRACT = {
     *("open", "aopen", "Store", "Document", "Collection", "Query", "Snapshot", "Change", "Event"),
     *("Observer", "Subscription", "Transaction", "Persistor", "Batch", "FilePersistor"),
-    *("MemoryPersistor", "SqlitePersistor", "RecoveryReport", "PartitionInfo"),
+    *("IndexedDBPersistor", "MemoryPersistor", "SqlitePersistor", "RecoveryReport"),
+    "PartitionInfo",
     *("GrebeError", "InvalidPathError", "DocumentExistsError", "DocumentNotFoundError"),
     *("DocumentTypeError", "SerializationError", "ConflictError", "StoreClosedError"),
     *("StoreLockedError", "ReadOnlyError", "PersistenceError", "CorruptDataError"),
     *("EncryptionError", "agg", "field"),
 }
-"""Names of the contract that are built; `IndexedDBPersistor` follows."""
+"""Names of the contract."""
 
 MODULES = {"agg"}
 """Public names that are modules."""

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from grebe.persistors.file.persistor import FilePersistor
+from grebe.persistors.indexeddb.persistor import IndexedDBPersistor
 from grebe.persistors.memory import MemoryPersistor
 from grebe.persistors.sqlite.persistor import SqlitePersistor
 from grebe.testing import SimulatedFileSystem
 from grebe.testing.conformance import Make, PersistorConformance
+from tests.unit.persistors.simulated_database import Site
 
 
 class TestMemory(PersistorConformance):
@@ -49,3 +51,21 @@ class TestSqlite(PersistorConformance):
     @pytest.fixture
     def make(self, tmp_path: Path) -> Make:
         return lambda: SqlitePersistor(tmp_path / "data.db")
+
+
+class TestIndexedDB(PersistorConformance):
+    """The persistor for browsers with a simulated one; tests/browser has the real one."""
+
+    @pytest.fixture
+    def make(self) -> Make:
+        site = Site()
+        return lambda: IndexedDBPersistor("app", database=site.database())
+
+
+class TestIndexedDBThatCompacts(PersistorConformance):
+    """The same with a compaction after nearly every commit, in its task."""
+
+    @pytest.fixture
+    def make(self) -> Make:
+        site = Site()
+        return lambda: IndexedDBPersistor("app", checkpoint_bytes=0, database=site.database())

@@ -8,7 +8,7 @@ bytes are first compared as bytes and only then as values.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 try:
@@ -41,11 +41,61 @@ def _standard_sorted(value: Any) -> bytes:
 
 
 def _standard_split_arrays(text: bytes) -> list[list[bytes]]:
-    return [[_standard_encode(item) for item in row] for row in json.loads(text)]
+    outer = text.decode()
+    rows = (outer[start:end] for _, start, end in _items(outer, "[]"))
+    return [[row[start:end].encode() for _, start, end in _items(row, "[]")] for row in rows]
 
 
 def _standard_split_object(text: bytes) -> dict[str, bytes]:
-    return {key: _standard_encode(item) for key, item in json.loads(text).items()}
+    inner = bytes(text).decode()
+    return {key: inner[start:end].encode() for key, start, end in _items(inner, "{}")}
+
+
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_SPACE = " \t\n\r"
+
+
+def _items(text: str, brackets: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the key ("" in an array) of each item of a JSON array or object, and where it is.
+
+    To encode the decoded items would be shorter, but would not give the bytes that are there.
+    """
+    opening, closing = brackets[0], brackets[1]
+    at = _expect(text, 0, opening)
+    if text[at : at + 1] == closing:
+        at -= 1
+    else:
+        while True:
+            key = ""
+            try:
+                if opening == "{":
+                    key, at = _scan(text, at)
+                    at = _expect(text, at, ":")
+                end = _scan(text, at)[1]
+            except StopIteration:
+                raise ValueError(f"no JSON at character {at}") from None
+            yield key, at, end
+            at = _skip_space(text, end)
+            if text[at : at + 1] != ",":
+                at -= 1
+                break
+            at = _skip_space(text, at + 1)
+    if _expect(text, at + 1, closing) != len(text):
+        raise ValueError(f"more text behind {closing}")
+
+
+def _expect(text: str, at: int, wanted: str) -> int:
+    """Return what comes behind a character, with the space around it."""
+    at = _skip_space(text, at)
+    if text[at : at + 1] != wanted:
+        raise ValueError(f"no {wanted} at character {at}")
+    return _skip_space(text, at + 1)
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at : at + 1] in _SPACE and at < len(text):
+        at += 1
+    return at
 
 
 encode: Encode = _standard_encode

@@ -1,12 +1,39 @@
-"""Calls a persistor's methods so that they block, whether they are plain or `async def`."""
+"""Calls a persistor's methods so that they block, whether they are plain or `async def`.
+
+With threads, awaitables run on an event loop in a thread of its own. In a browser there are none;
+there the Python code that waits can be suspended while the page goes on (JSPI, "JavaScript Promise
+Integration"), if the browser has that and JavaScript entered Python in a way that allows it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+HAS_THREADS = sys.platform != "emscripten"
+"""Whether threads can be started; asked of the platform, as trying would be no better."""
+
+
+def can_suspend() -> bool:
+    """Tell whether `suspend` works right here. Only asked where there are no threads."""
+    try:
+        from pyodide.ffi import can_run_sync
+    except ImportError:  # no Pyodide
+        return False
+    return bool(can_run_sync())
+
+
+def suspend(awaitable: Awaitable[R]) -> R:
+    """Return the result of an awaitable; other tasks of the page run meanwhile."""
+    from pyodide.ffi import run_sync
+
+    return run_sync(awaitable)  # type: ignore[no-any-return]
 
 
 class BlockingCalls:
@@ -22,6 +49,8 @@ class BlockingCalls:
         result = method(*arguments)
         if not inspect.isawaitable(result):
             return result
+        if not HAS_THREADS:
+            return suspend(_await(result))
         return asyncio.run_coroutine_threadsafe(_await(result), self._running_loop()).result()
 
     def close(self) -> None:

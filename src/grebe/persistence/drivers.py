@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -208,6 +209,7 @@ class AsyncioDriver:
         self._interval_s = interval_s
         self._reports = reports
         self._task: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._stopped = False
 
@@ -224,10 +226,19 @@ class AsyncioDriver:
             if self.committer.open_batches:
                 await asyncio.sleep(self._interval_s)
 
-    def commit(self) -> None:
-        """Refuse: without threads nothing can wait for the disk but a coroutine."""
-        if self.committer.has_work:
-            raise RuntimeError("this platform has no threads; use await store.acommit()")
+    def commit_at_once(self) -> None:
+        """Begin to commit what waits, before this returns as far as the persistor can.
+
+        For a page that goes away: nobody will run the event loop any more. Not if an attempt is
+        out already.
+        """
+        loop = asyncio.events._get_running_loop()
+        if loop is None or self._stopped or not self.committer.has_work:
+            return
+        if sys.version_info >= (3, 12):
+            self._leaving = asyncio.Task(self._take_turn(), loop=loop, eager_start=True)
+        else:
+            self._leaving = loop.create_task(self._take_turn())
 
     def changed(self) -> None:
         """Nobody waits for the end of a batch here."""
@@ -268,5 +279,8 @@ class AsyncioDriver:
     async def _run(self) -> None:
         while self.committer.has_work:
             await asyncio.sleep(max(self._interval_s, self.committer.retry_delay_s))
-            async with self._turn:
-                await self._attempt_next()
+            await self._take_turn()
+
+    async def _take_turn(self) -> None:
+        async with self._turn:
+            await self._attempt_next()

@@ -37,7 +37,9 @@ class Persistor(Protocol):
     - `authenticate_with(find)`: called before `open`, with a `FindAuthenticator`. One that can
       authenticates what it has stored: it asks at opening, before it changes anything, and again
       for each metadata that it commits;
-    - `follow(deliver)`: call `deliver(batch)` with each commit that somebody else made.
+    - `follow(deliver)`: call `deliver(batch)` with each commit that somebody else made;
+    - `when_leaving(commit)`, where there are no threads: call `commit()`, which begins a commit
+      before it returns, when the page is about to go.
     """
 
     def open(self) -> Awaitable[None] | None:

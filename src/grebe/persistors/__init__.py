@@ -12,6 +12,7 @@ from grebe.core.operation import (
 )
 from grebe.persistence.persistor import Persistor
 from grebe.persistors.file.persistor import FilePersistor
+from grebe.persistors.indexeddb.persistor import IndexedDBPersistor
 from grebe.persistors.memory import MemoryPersistor
 from grebe.persistors.sqlite.persistor import SqlitePersistor
 
@@ -20,6 +21,7 @@ __all__ = [
     "Clear",
     "Delete",
     "FilePersistor",
+    "IndexedDBPersistor",
     "MemoryPersistor",
     "Move",
     "Operation",

@@ -2,7 +2,8 @@
 
 On the desktop the persistor's methods block, so these coroutines never wait: `drive` runs them
 like functions, and `run` does so on another thread for the asynchronous API. Where there are no
-threads (Pyodide) the methods are awaited and `run` awaits the coroutine.
+threads (Pyodide) the methods are awaited and `run` awaits the coroutine; `drive` then suspends its
+caller, where the browser can.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import atexit
 import inspect
 import logging
 import os
-import sys
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from grebe.documents.collection import Collection
 from grebe.documents.document import Document
 from grebe.documents.query import Query
 from grebe.errors import GrebeError
-from grebe.persistence.blocking import BlockingCalls
+from grebe.persistence.blocking import HAS_THREADS, BlockingCalls, can_suspend, suspend
 from grebe.persistence.clock import Clock
 from grebe.persistence.drivers import AsyncioDriver, Reports, ThreadDriver
 from grebe.persistence.encryption.sealing import Encryption, SealingPersistor
@@ -41,8 +41,6 @@ from grebe.store.writing import Writer
 R = TypeVar("R")
 log = logging.getLogger("grebe")
 
-HAS_THREADS = sys.platform != "emscripten"
-
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
@@ -52,16 +50,6 @@ class Callbacks:
     on_error: Callable[[BaseException], object] | None = None
     on_hydrate: Callable[[list[str] | None], object] | None = None
     scheduler: Scheduler | None = None
-
-
-def drive(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError("this platform has no threads; use the asynchronous call (aopen, aclose...)")
 
 
 class Lifecycle:
@@ -87,6 +75,7 @@ class Lifecycle:
         self._sealed = None if persistor is None else SealingPersistor(persistor, self._encryption)
         self._hydrate_at_open = hydrate
         self._threads = threads
+        self._waits = not threads and _is_asynchronous(persistor)
         self._calls = BlockingCalls()
         self._reports = Reports(callbacks.on_commit, callbacks.on_error, callbacks.scheduler)
         self._on_hydrate = callbacks.on_hydrate
@@ -122,8 +111,24 @@ class Lifecycle:
     async def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run one of the coroutines of this class without blocking the event loop."""
         if self._threads:
-            return await asyncio.to_thread(drive, coroutine)
+            return await asyncio.to_thread(_drive, coroutine)
         return await coroutine
+
+    def drive(self, coroutine: Coroutine[Any, Any, R], instead: str) -> R:
+        """Run one of the coroutines of this class like a function.
+
+        Raises:
+            RuntimeError: it would have to wait and cannot here; it says to use `instead`.
+        """
+        if not self._waits:
+            return _drive(coroutine)
+        if can_suspend():
+            return suspend(coroutine)
+        coroutine.close()
+        raise RuntimeError(
+            f"{self.name}: nothing can wait here without threads; use {instead} "
+            "(a browser with JSPI can wait where JavaScript called Python asynchronously)"
+        )
 
     async def open(self) -> None:
         """Open the persistor and load. Raises PersistenceError, StoreLockedError."""
@@ -150,6 +155,9 @@ class Lifecycle:
             follow = getattr(persistor.inner, "follow", None)
             if follow is not None:
                 await self._call(follow, self._apply_followed)
+            when_leaving = getattr(persistor.inner, "when_leaving", None)
+            if when_leaving is not None and isinstance(self._driver, AsyncioDriver):
+                when_leaving(self._driver.commit_at_once)
         except BaseException:
             self._writer.closed = True
             await self._let_go(close_persistor=opened)
@@ -305,9 +313,25 @@ class Lifecycle:
     def _at_exit(self) -> None:
         """Commit at the interpreter's exit what a store that was not closed still has."""
         try:
-            drive(self.close())
+            self.drive(self.close(), "await store.aclose()")
         except (GrebeError, RuntimeError):
             log.exception("%s could not be closed at exit", self.name)
+
+
+def _drive(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("another task of this loop is in the way; use the asynchronous call")
+
+
+def _is_asynchronous(persistor: Persistor | None) -> bool:
+    """Tell whether any method of a persistor has to be awaited."""
+    names = ("open", "commit", "load", "load_groups", "load_metadata", "checkpoint", "close")
+    return any(inspect.iscoroutinefunction(getattr(persistor, name, None)) for name in names)
 
 
 _open: weakref.WeakSet[Lifecycle] = weakref.WeakSet()

@@ -16,9 +16,10 @@ from grebe.persistence.encryption.keys import KeySource
 from grebe.persistence.encryption.sealing import Encryption
 from grebe.persistence.persistor import Persistor
 from grebe.persistors.file.persistor import CHECKPOINT_BYTES, FilePersistor
+from grebe.persistors.indexeddb.persistor import IndexedDBPersistor
 from grebe.persistors.sqlite.persistor import SqlitePersistor
 from grebe.reactive.broadcast import Scheduler
-from grebe.store.lifecycle import Callbacks, drive
+from grebe.store.lifecycle import Callbacks
 from grebe.store.store import Store
 
 Target = str | os.PathLike[str] | Persistor | None
@@ -84,7 +85,7 @@ def open(  # noqa: A001 - the name of the API
     # At once, so that no frame of a traceback shows the key.
     encryption_key = KeySource(encryption_key)
     store = _make(**locals())
-    drive(store._lifecycle.open())
+    store._lifecycle.drive(store._lifecycle.open(), "await grebe.aopen(...)")
     return store
 
 
@@ -188,7 +189,10 @@ def persistor_for(target: Target, *, read_only: bool, **options: Any) -> Persist
             text = unquote(urlsplit(text).path)
         elif text.startswith("sqlite:"):
             return SqlitePersistor(_sqlite_path(text), read_only=read_only)
-        elif scheme or text.startswith("indexeddb:"):
+        elif text.startswith("indexeddb:"):
+            name = text.removeprefix("indexeddb:")
+            return IndexedDBPersistor(name, read_only=read_only, **options)
+        elif scheme:
             raise ValueError(f"{text}: no persistor for this kind of URL in this version")
         return FilePersistor(text, read_only=read_only, **options)
     if isinstance(target, Persistor):

@@ -17,7 +17,7 @@ from grebe.errors import ConflictError
 from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import PartitionInfo, RecoveryReport
 from grebe.reactive.broadcast import Scheduler
-from grebe.store.lifecycle import Callbacks, Lifecycle, drive, paths_of
+from grebe.store.lifecycle import Callbacks, Lifecycle, paths_of
 from grebe.store.migrating import MigrationProgress
 from grebe.store.writing import Writer
 
@@ -34,7 +34,9 @@ class _Engine(Writer):
 
     def load_for_writing(self, path: str) -> None:
         if self.lifecycle is not None:
-            drive(self.lifecycle.hydrate([path]))
+            self.lifecycle.drive(
+                self.lifecycle.hydrate([path]), f"await store.ahydrate({path!r}) before"
+            )
 
     def schema_changed(self, collection: str) -> None:
         if self.lifecycle is not None and self.tree.documents(collection):
@@ -200,7 +202,8 @@ class Store:
 
         What is in memory, or was deleted there, is never overwritten.
         """
-        drive(self._lifecycle.hydrate(paths_of(refs_or_paths) if refs_or_paths else None))
+        wanted = paths_of(refs_or_paths) if refs_or_paths else None
+        self._lifecycle.drive(self._lifecycle.hydrate(wanted), "await store.ahydrate()")
 
     async def ahydrate(self, *refs_or_paths: Any) -> None:
         """Do as `hydrate`, without blocking the event loop."""
@@ -216,7 +219,7 @@ class Store:
         """
         self._engine.check_open()
         self._engine.check_outside_batch("commit()", blocking=True)
-        drive(self._lifecycle.commit())
+        self._lifecycle.drive(self._lifecycle.commit(), "await store.acommit()")
 
     async def acommit(self) -> None:
         """Do as `commit`, without blocking the event loop."""
@@ -228,7 +231,7 @@ class Store:
         """Commit, then fold the journal into the partition files. Raises PersistenceError."""
         self._engine.check_open()
         self._engine.check_outside_batch("checkpoint()", blocking=True)
-        drive(self._lifecycle.checkpoint())
+        self._lifecycle.drive(self._lifecycle.checkpoint(), "await store.acheckpoint()")
 
     async def acheckpoint(self) -> None:
         """Do as `checkpoint`, without blocking the event loop."""
@@ -239,7 +242,7 @@ class Store:
     def clear(self, *, broadcast: bool = True) -> None:
         """Delete everything, in memory and on disk; durable on return."""
         self._engine.check_outside_batch("clear()", blocking=True)
-        drive(self._lifecycle.clear(broadcast))
+        self._lifecycle.drive(self._lifecycle.clear(broadcast), "await store.aclear()")
 
     async def aclear(self, *, broadcast: bool = True) -> None:
         """Do as `clear`, without blocking the event loop."""
@@ -275,7 +278,9 @@ class Store:
         """
         self._engine.check_writable()
         self._engine.check_outside_batch("migrate()", blocking=True)
-        return drive(self._lifecycle.migrate(on_progress))
+        return self._lifecycle.drive(
+            self._lifecycle.migrate(on_progress), "await store.amigrate()"
+        )
 
     async def amigrate(
         self, *, on_progress: Callable[[MigrationProgress], object] | None = None
@@ -295,7 +300,7 @@ class Store:
 
         Observers are told as of any other change. Elsewhere there is nothing to bring.
         """
-        drive(self._lifecycle.refresh())
+        self._lifecycle.drive(self._lifecycle.refresh(), "aopen() again")
 
     def close(self) -> None:
         """Commit what is pending, checkpoint, release the lock. Closing twice is fine.
@@ -306,7 +311,7 @@ class Store:
         if not self._engine.closed:
             self._engine.check_outside_batch("close()", blocking=True)
             self._engine.broadcasting.finish()
-            drive(self._lifecycle.close())
+            self._lifecycle.drive(self._lifecycle.close(), "await store.aclose()")
 
     async def aclose(self) -> None:
         """Do as `close`, without blocking the event loop."""

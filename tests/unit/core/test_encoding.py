@@ -119,6 +119,45 @@ def test_arrays_are_split_without_decoding(codec: Any) -> None:
     assert found == [["a/1", {"x": [1, 2]}], ["b", None, True], []]
 
 
+TEXTS = [
+    "null",
+    "-0.0",
+    "1e400",
+    '"\\u0041"',
+    '{"a":1,"a":2}',
+    '{"b": 1, "a":[ ]}',
+    '"]}, {"',
+    "[]",
+]
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n\t"])
+def test_texts_are_split_byte_for_byte(codec: Any, space: str) -> None:
+    """Whatever its shape, the text of an item is what stood there, without the space around."""
+    texts = [text.encode() for text in TEXTS]
+    arrays = space.join(["", "[", "[", f"{space},{space}".join(TEXTS), "]", ",", "[", "]", "]", ""])
+    assert [[bytes(t) for t in row] for row in codec.split_arrays(arrays.encode())] == [texts, []]
+    pairs = [f'"{n}\\n\\""{space}:{space}{text}' for n, text in enumerate(TEXTS)]
+    found = codec.split_object(f"{space}{{{space}{','.join(pairs)}{space}}}{space}".encode())
+    assert [bytes(text) for text in found.values()] == texts
+    assert list(found) == [f'{n}\n"' for n in range(len(TEXTS))]
+    assert dict(codec.split_object(f"{{{space}}}".encode())) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[[]", "[[],]", "[,]", "[[]] x", "{}", "[[1,]]", "[[1 2]]", "[1]", "[[a]]"]
+)
+def test_what_cannot_be_split_is_refused(codec: Any, text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the libraries' texts differ
+        codec.split_arrays(text.encode())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{,}", '{"a":1,}', '{"a"}', "{1:2}", '{"a":1}x'])
+def test_what_is_no_object_is_refused(codec: Any, text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        codec.split_object(text.encode())
+
+
 def test_nan_is_not_written_by_the_standard_library() -> None:
     """values.py refuses it before; the encoder would not let it pass either."""
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -492,7 +492,7 @@ def test_blocking_calls_are_refused_where_there_are_no_threads() -> None:
         store = store_without_threads(fake)
         await store._lifecycle.open()
         store.doc("a/1").set(1)
-        with pytest.raises(RuntimeError, match="no threads; use the asynchronous call"):
+        with pytest.raises(RuntimeError, match=r"without threads; use await store.acommit\(\)"):
             store.commit()
         await store.acommit()
         await store.aclose()

@@ -27,7 +27,12 @@ from grebe.core import encoding
 from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
-from grebe.persistence.formats.text import check_format, one_line
+from grebe.persistence.formats.text import (
+    check_format,
+    metadata_from_text,
+    metadata_to_text,
+    one_line,
+)
 
 FORMAT = 1
 PUTS_JOINED_MAX = 1000
@@ -95,7 +100,7 @@ def encode_text(record: JournalRecord) -> list[bytes]:
     if record.carry:
         start += b'"carry":true,'
     if record.metadata is not None:
-        start += b'"metadata":%b,' % encoding.encode(_metadata_to_text(record.metadata))
+        start += b'"metadata":%b,' % encoding.encode(metadata_to_text(record.metadata))
     start += b'"operations":['
     parts = []
     for text in _encode_operations(record.operations):
@@ -177,14 +182,6 @@ def _encode_other(operation: Operation) -> bytes:
     raise TypeError(f"{type(operation).__name__} is no operation; nothing was stored")
 
 
-def _metadata_to_text(metadata: bytes) -> str:
-    """Return metadata behind "=" if it is text, otherwise base64, which never begins so."""
-    try:
-        return "=" + metadata.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(metadata).decode()
-
-
 def decode_journal(data: bytes, file: str) -> Journal:
     """Return the commits in a journal file's bytes, up to a torn tail or damage.
 
@@ -242,7 +239,7 @@ def decode_record(line: bytes, seed: int) -> JournalRecord | None:
         return JournalRecord(
             fields["lsn"],
             tuple(_decode_operation(row) for row in rows),
-            None if metadata is None else _decode_metadata(metadata),
+            None if metadata is None else metadata_from_text(metadata),
             fields.get("carry", False),
             body if has_mac else None,
         )
@@ -250,10 +247,6 @@ def decode_record(line: bytes, seed: int) -> JournalRecord | None:
         raise CorruptDataError(
             "a journal record has a right checksum and wrong contents"
         ) from error
-
-
-def _decode_metadata(text: str) -> bytes:
-    return text[1:].encode() if text.startswith("=") else base64.b64decode(text)
 
 
 def _decode_operation(row: Sequence[bytes]) -> Operation | PutMany:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from grebe.core import encoding
 from grebe.errors import PersistenceError
 
@@ -18,3 +20,16 @@ def check_format(found: object, known: int, file: str) -> None:
 def one_line(value: bytes) -> bytes:
     """Return a document's JSON without line ends: Grebe writes none, but others may."""
     return encoding.encode(encoding.decode(value)) if b"\n" in value else value
+
+
+def metadata_to_text(metadata: bytes) -> str:
+    """Return metadata behind "=" if it is text, otherwise base64, which never begins so."""
+    try:
+        return "=" + metadata.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(metadata).decode()
+
+
+def metadata_from_text(text: str) -> bytes:
+    """Return what `metadata_to_text` made a text of."""
+    return text[1:].encode() if text.startswith("=") else base64.b64decode(text)

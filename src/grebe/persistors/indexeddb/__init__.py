@@ -1,0 +1,1 @@
+"""The store in a browser: documents in IndexedDB, under Pyodide."""

@@ -1,0 +1,68 @@
+"""What the persistor asks of a browser: the contract. browser.py meets it with IndexedDB.
+
+A database has four ordered maps from numbers to bytes. They are changed by transactions only, so
+tests can run the persistor on the desktop and let any transaction fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MANIFEST = "manifest"
+"""0: the manifest; 1: the first line of the journal, which names the store."""
+LOG = "log"
+"""Commits since the last compaction, by LSN: a line of a journal each."""
+CHUNKS = "chunks"
+"""Some hundred documents each: a partition file each, by ascending numbers."""
+DAMAGED = "damaged"
+"""Damaged values that were replaced, by ascending numbers."""
+
+MAPS = (MANIFEST, LOG, CHUNKS, DAMAGED)
+LAST = 2**53 - 1
+"""Highest number of all."""
+
+Range = tuple[str, int, int]
+"""A map, and the first and last number that are meant in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one transaction does: first the deletions, then the puts."""
+
+    puts: Sequence[tuple[str, int, bytes]] = ()
+    """Map, number, value."""
+    deletions: Sequence[Range] = field(default=())
+
+
+class Database(Protocol):
+    """One database of one origin. Everything raises OSError."""
+
+    lost: bool
+    """Whether the browser has closed the connection, for another tab or for reasons of its own."""
+
+    async def lock(self) -> bool:
+        """Become the only writer; tell whether that worked. Let go of by `unlock`."""
+
+    async def unlock(self) -> None:
+        """Let another writer in. Doing so twice is fine."""
+
+    async def open(self, *, create: bool) -> None:
+        """Connect.
+
+        Raises:
+            FileNotFoundError: there is none, and `create` is false.
+        """
+
+    def write(self, change: Change) -> Awaitable[None]:
+        """Begin a transaction, all of which is issued when this returns; awaited, it is durable."""
+
+    async def read(self, *ranges: Range) -> list[dict[int, bytes]]:
+        """Return the values in each range, in one transaction, by ascending numbers."""
+
+    def when_leaving(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when the page is hidden or about to go, until `close`."""
+
+    def close(self) -> None:
+        """Disconnect, when what was issued is done. Closing twice is fine."""
