@@ -56,6 +56,8 @@ class TestSqlite(PersistorConformance):
 class TestIndexedDB(PersistorConformance):
     """The persistor for browsers with a simulated one; tests/browser has the real one."""
 
+    in_memory = True
+
     @pytest.fixture
     def make(self) -> Make:
         site = Site()
@@ -64,6 +66,8 @@ class TestIndexedDB(PersistorConformance):
 
 class TestIndexedDBThatCompacts(PersistorConformance):
     """The same with a compaction after nearly every commit, in its task."""
+
+    in_memory = True
 
     @pytest.fixture
     def make(self) -> Make:

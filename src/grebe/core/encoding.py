@@ -69,6 +69,8 @@ def _items(text: str, brackets: str) -> Iterator[tuple[str, int, int]]:
             key = ""
             try:
                 if opening == "{":
+                    if text[at : at + 1] != '"':
+                        raise ValueError(f"no key at character {at}")
                     key, at = _scan(text, at)
                     at = _expect(text, at, ":")
                 end = _scan(text, at)[1]

@@ -114,13 +114,15 @@ class Lifecycle:
             return await asyncio.to_thread(_drive, coroutine)
         return await coroutine
 
-    def drive(self, coroutine: Coroutine[Any, Any, R], instead: str) -> R:
+    def drive(self, coroutine: Coroutine[Any, Any, R], instead: str, *, rests: bool = False) -> R:
         """Run one of the coroutines of this class like a function.
+
+        `rests` says that it waits now and then by itself where there are no threads.
 
         Raises:
             RuntimeError: it would have to wait and cannot here; it says to use `instead`.
         """
-        if not self._waits:
+        if self._threads or not (self._waits or rests):
             return _drive(coroutine)
         if can_suspend():
             return suspend(coroutine)

@@ -104,7 +104,7 @@ def open_under(clock: Clock, target: Target = None, **options: Any) -> Store:
     """
     options["encryption_key"] = KeySource(options.get("encryption_key"))
     store = _make(**{**_defaults(), **options, "target": target}, clock=clock)
-    drive(store._lifecycle.open())
+    store._lifecycle.drive(store._lifecycle.open(), "await grebe.aopen(...)")
     return store
 
 

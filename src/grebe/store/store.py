@@ -278,9 +278,8 @@ class Store:
         """
         self._engine.check_writable()
         self._engine.check_outside_batch("migrate()", blocking=True)
-        return self._lifecycle.drive(
-            self._lifecycle.migrate(on_progress), "await store.amigrate()"
-        )
+        migration = self._lifecycle.migrate(on_progress)
+        return self._lifecycle.drive(migration, "await store.amigrate()", rests=True)
 
     async def amigrate(
         self, *, on_progress: Callable[[MigrationProgress], object] | None = None

@@ -20,8 +20,8 @@ DAMAGED = "damaged"
 """Damaged values that were replaced, by ascending numbers."""
 
 MAPS = (MANIFEST, LOG, CHUNKS, DAMAGED)
-LAST = 2**53 - 1
-"""Highest number of all."""
+LAST = 2**52
+"""Above all numbers. JavaScript keeps those up to here exactly, and no BigInt is a key."""
 
 Range = tuple[str, int, int]
 """A map, and the first and last number that are meant in it."""

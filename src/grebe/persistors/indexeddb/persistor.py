@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import errno
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -200,7 +200,7 @@ class IndexedDBPersistor:
                 assert before is not None, "only a reader is refreshed"
                 await self._adopt()
                 self._snapshot = await self._fold(self._manifest.sides(), self._commits)
-                parts = difference(before, self._snapshot)
+                parts = difference(before.records(), self._snapshot.records())
         return Batch(parts, self._metadata) if parts else None
 
     async def close(self) -> None:
@@ -340,10 +340,10 @@ class IndexedDBPersistor:
             groups += [group for group, side in found if side in wanted & changed]
         return groups
 
-    async def _fold(self, sides: Iterable[Side], commits: Iterable[JournalRecord]) -> Contents:
+    async def _fold(self, sides: Container[Side], commits: Iterable[JournalRecord]) -> Contents:
         """Return the documents of some sides with commits applied."""
         contents = Contents()
-        for side in sides:
+        for side in [side for side in self._sides if side in sides]:
             contents.add_side(side, await self._read_side(side), self._manifest.lsn)
         for _ in apply_in_steps(contents, commits):
             await asyncio.sleep(0)
