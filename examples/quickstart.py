@@ -16,14 +16,10 @@ class User:
     age: int
 
 
-def is_adult(user: grebe.Snapshot[User]) -> bool:
-    return user.data.age >= 18
-
-
 def main(directory: str) -> None:
     with grebe.open(directory) as store:
         users = store.collection("users", model=User)
-        with users.where(is_adult).observe() as adults:
+        with users.where(grebe.field("age") >= 18).order_by("name").observe() as adults:
             adults.subscribe(lambda found: print("adults:", [user.data.name for user in found]))
             users.doc("1").set(User("John", 28))
             users.doc("2").set(User("Jack", 17))  # no adult, so nobody is told

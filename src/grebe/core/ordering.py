@@ -65,9 +65,11 @@ def ascending(value: object) -> SortKey:
     >>> sorted([True, "b", 2, None, MISSING, 1.5, [1], "a"], key=ascending)
     [missing, None, True, 1.5, 2, 'a', 'b', [1]]
     """
-    kind = value.__class__
-    if kind is int or kind is str:  # most fields; the rest takes its time
-        return (RANK_NUMBER, value) if kind is int else (RANK_TEXT, value)
+    kind = value.__class__  # most fields are numbers and texts; the rest takes its time
+    if kind is str:
+        return RANK_TEXT, value
+    if kind is int or (kind is float and value == value):
+        return RANK_NUMBER, value
     rank, comparable = _ranked(value)
     if rank == RANK_LIST:
         return (RANK_LIST, tuple(map(ascending, comparable)))
@@ -84,6 +86,9 @@ def descending(value: object) -> SortKey:
     >>> sorted([True, "b", 2, None, MISSING, 1.5, [1], "ab", "a"], key=descending)
     [[1], 'b', 'ab', 'a', 2, 1.5, True, None, missing]
     """
+    kind = value.__class__
+    if kind is int or (kind is float and value == value):
+        return -RANK_NUMBER, -value  # type: ignore[operator]
     rank, comparable = _ranked(value)
     if rank == RANK_TEXT:
         # UTF-8 keeps the order of code points; the end of a text becomes greater than any byte.
