@@ -47,7 +47,7 @@ class BlockingCalls:
     def call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         """Return the result of a method, awaited if need be."""
         result = method(*arguments)
-        if not inspect.isawaitable(result):
+        if result is None or not inspect.isawaitable(result):
             return result
         if not HAS_THREADS:
             return suspend(_await(result))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grebe.core.operation import Clear, Delete, Move, Operation, Put
+from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
 from grebe.persistence.formats.journal import (
@@ -315,3 +315,13 @@ def test_a_block_of_one_collection_and_an_odd_document(count: int, odd: str):
             mixed.insert(place, (odd, b'{"u/1":[{"u/2":1}]}'))
         data = partition_of(dict(mixed), "p", False)
         assert list(documents_in(data).items()) == mixed
+
+
+@pytest.mark.parametrize("path", [f"c/{path}" for path in ODD_PATHS if "/" not in path] + ['c/"\\'])
+@pytest.mark.parametrize("partition", ["p", "", "\ud800\\"])
+def test_a_single_put_is_written_like_many(path: str, partition: str):
+    """The short way for what most commits are gives the same bytes."""
+    for value in (b'{"a":1}', b"[1,\n2]"):
+        single = JournalRecord(5, (Put(path, value, partition),), b"{}")
+        several = JournalRecord(5, (PutMany([path], [value], partition),), b"{}")
+        assert encode_record(single, 7) == encode_record(several, 7)

@@ -102,6 +102,11 @@ def encode_text(record: JournalRecord) -> list[bytes]:
     if record.metadata is not None:
         start += b'"metadata":%b,' % encoding.encode(metadata_to_text(record.metadata))
     start += b'"operations":['
+    if len(record.operations) == 1 and type(put := record.operations[0]) is Put and not put[3]:
+        # What most commits are: the same text as below, in a third of the time.
+        path, value, partition, _ = put
+        names = encoding.encode(to_text(partition)), encoding.encode(path)
+        return [b'%b["put",%b,{%b:%b}]]' % (start, *names, one_line(value))]
     parts = []
     for text in _encode_operations(record.operations):
         parts.append(start + text)
