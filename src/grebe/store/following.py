@@ -10,9 +10,13 @@ import logging
 from collections.abc import Iterable
 
 from grebe.core import path as paths
+from grebe.core.encoding import same_json
 from grebe.core.entry import Entry, home_of
 from grebe.core.operation import Batch, Clear, Delete, Move, Operation, Put, single_operations
 from grebe.core.tree import Place
+from grebe.documents.models.versioned import version_of
+from grebe.documents.snapshot import respell
+from grebe.errors import DocumentTypeError
 from grebe.persistence.resolver import readable_resolver
 from grebe.reactive.change import LOUD
 from grebe.store.writing import Writer
@@ -65,6 +69,9 @@ def _put(writer: Writer, put: Put) -> None:
     if old is not None and old.value == put.value:
         old.home = home
         return
+    if old is not None and _is_migrated(writer, collection, old.value, put):
+        respell(old, put.value, home)
+        return
     if old is None:
         writer.order += 1
     order = writer.order if old is None else old.order
@@ -75,6 +82,19 @@ def _put(writer: Writer, put: Put) -> None:
         except Exception:
             log.exception("depends_on of %s failed; it depends on nothing new", put.path)
     writer.note(collection, (document_id,), LOUD)
+
+
+def _is_migrated(writer: Writer, collection: str, old: bytes, put: Put) -> bool:
+    """Tell whether a put is an old document in its new version, which readers have seen already."""
+    schema = writer.schemas.get(collection)
+    if schema is None:
+        return False
+    try:
+        return version_of(old) != version_of(put.value) and same_json(
+            schema.current(old, put.path), schema.current(put.value, put.path)
+        )
+    except DocumentTypeError:  # it cannot be read by this program, before or now
+        return False
 
 
 def _forget(writer: Writer, removed: Iterable[Place[Entry]]) -> None:

@@ -202,6 +202,44 @@ def test_what_pydantic_models_can_do_works(store: grebe.Store) -> None:
     assert stored(store, {"age": "28"}, model=Lax).get().data.age == 28  # type: ignore[union-attr]
 
 
+ITEM = TypeVar("ITEM")
+
+
+@dataclasses.dataclass
+class Box(Generic[ITEM]):
+    item: ITEM
+
+
+class StructBox(msgspec.Struct, Generic[ITEM], forbid_unknown_fields=True):
+    item: ITEM
+
+
+@pytest.mark.parametrize("make", [Box, StructBox])
+def test_generic_classes(store: grebe.Store, make: Any) -> None:
+    """With their arguments, which are checked."""
+    doc = stored(store, {"item": 1}, model=make[int])
+    assert doc.update(item=2).data == make(2)
+    error = misfit(stored(store, {"item": SECRET}, model=make[int]))
+    assert (error.field, error.stored, error.wanted) == ("$.item", "str", "int")
+    assert "Box[int]" in str(error)
+    assert misfit(stored(store, {"item": 1, "more": SECRET}, model=make[int])).field == "$.more"
+
+
+def test_a_class_that_cannot_be_understood_is_a_type_error(store: grebe.Store) -> None:
+    """Of whatever kind, and whatever its library raises."""
+
+    @dataclasses.dataclass
+    class Unknown:
+        what: "Nowhere"  # type: ignore[name-defined]  # noqa: F821, UP037
+
+    class UnknownModel(pydantic.BaseModel):
+        what: "Nowhere"  # type: ignore[name-defined]  # noqa: F821, UP037
+
+    for model in (Unknown, UnknownModel):
+        with pytest.raises(TypeError, match=f"{model.__name__} cannot be a model"):
+            store.collection("users", model=model)
+
+
 def test_a_validator_that_quotes_data_is_not_quoted(store: grebe.Store) -> None:
     """Its message may hold data, so only its place is told."""
 

@@ -280,6 +280,26 @@ def test_a_reader_writes_nothing(open_store: OpenStore, tmp_path: Path) -> None:
         reader.migrate()
 
 
+def test_a_reader_beside_is_not_told(open_store: OpenStore, tmp_path: Path) -> None:
+    """It has seen the new version already; of a change that came along it is told."""
+    with open_store(tmp_path / "x") as store:
+        store.collection("users").create_many(old_documents(3))
+    writer = open_store(tmp_path / "x")
+    reader = open_store(tmp_path / "x", read_only=True)
+    told: list[grebe.Change[User]] = []
+    with users_of(reader).observe() as live:
+        live.subscribe_changes(told.extend)
+        users_of(writer)
+        writer.migrate()
+        reader.refresh()
+        assert told == []
+        assert reader.migrations()["users"].current == 3
+        users_of(writer).doc("1").update(number=7)
+        writer.commit()
+        reader.refresh()
+    assert [(change.event.name, change.data) for change in told] == [("MODIFIED", User("n1", 7))]
+
+
 def test_without_a_model_and_without_a_disk(store: grebe.Store) -> None:
     """Plain data has versions too, and so has a store in memory, when it is asked."""
     store.collection("users").create_many(old_documents(3))
@@ -306,6 +326,54 @@ def test_partitions_stay(open_store: OpenStore, tmp_path: Path) -> None:
         (f"n{n}", f"users/{n}") for n in range(4)
     }
     persistor.close()
+
+
+def test_encrypted_documents_stay_sealed(open_store: OpenStore, tmp_path: Path) -> None:
+    """They go back to the side that they came from."""
+    key = b"k" * 32
+    with open_store(tmp_path / "x", encryption_key=key) as store:
+        store.collection("users", encrypted=True).create_many(old_documents(600))
+    for _ in range(2):
+        with open_store(tmp_path / "x", encryption_key=key) as store:
+            users = users_of(store)
+            assert [user.data.number for user in users] == list(range(600))
+            assert store.migrate()["users"].current == 600
+            assert store.partitions()["__store__"].encrypted_documents == 600
+    for file in (tmp_path / "x").iterdir():
+        assert b"number" not in file.read_bytes()
+
+
+def test_others_read_and_write_meanwhile(open_store: OpenStore, tmp_path: Path) -> None:
+    """Every reader sees the new version, every write is kept."""
+    with open_store(tmp_path / "x") as store:
+        store.collection("users").create_many(old_documents(3_000))
+    store = open_store(tmp_path / "x")
+    users = store.collection("users", model=User)
+    wrong: list[Any] = []
+
+    def read() -> None:
+        for _ in range(3):
+            wrong.extend(u.id for u in users if u.data.name != f"n{u.id}" or u.data.number < 0)
+
+    def write() -> None:
+        for number in range(0, 3_000, 7):
+            users.doc(str(number)).update(number=number + 100_000)
+
+    users_of(store)
+    threads = [threading.Thread(target=work) for work in (read, write, read)]
+    for thread in threads:
+        thread.start()
+    store.migrate()
+    for thread in threads:
+        thread.join()
+    settle(store)
+    assert wrong == []
+    store.close()
+    with open_store(tmp_path / "x", read_only=True) as reader:
+        assert reader.migrations() == {}
+        found = {user.id: user.data.number for user in users_of(reader)}
+        assert reader.migrations()["users"].current == 3_000
+    assert found == {str(n): n + 100_000 * (n % 7 == 0) for n in range(3_000)}
 
 
 def test_where_there_are_no_threads(open_store: OpenStore, kept: MemoryPersistor) -> None:

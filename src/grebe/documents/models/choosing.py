@@ -6,10 +6,11 @@ the sake of asking. Only the one that the model needs is, and only then.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_origin
 
 from grebe.documents.models.adapter import Adapter
 from grebe.documents.models.functions import FunctionAdapter
@@ -51,7 +52,7 @@ def adapter_for(
     cls: Any = model
     if cls in PLAIN_TYPES:
         return plain_of(cls)
-    if isinstance(cls, type) or _is_typed_dict(cls):
+    if isinstance(get_origin(cls) or cls, type):  # a class, or a generic one with its arguments
         return _model_adapter(cls)
     raise _refused(cls)
 
@@ -71,24 +72,33 @@ def _shared_function_adapter(from_json: Any, to_json: Any) -> Adapter:
 
 @lru_cache(maxsize=1024)
 def _model_adapter(model: Any) -> Adapter:
-    if hasattr(model, "__pydantic_core_schema__") or hasattr(model, "__pydantic_validator__"):
-        return _pydantic_adapter(model)
-    make_kind = _kind_of(model)
-    if make_kind is None:
+    cls = get_origin(model) or model
+    is_pydantic = hasattr(cls, "__pydantic_core_schema__") or hasattr(cls, "__pydantic_validator__")
+    make_kind = None if is_pydantic else _kind_of(cls)
+    if make_kind is None and not is_pydantic:
         raise _refused(model)
-    return _msgspec_adapter(model, make_kind)
+    try:
+        if make_kind is None:
+            return _pydantic_adapter(model)
+        return _msgspec_adapter(model, make_kind)
+    except ImportError as error:
+        library = "pydantic 2" if is_pydantic else "msgspec"
+        raise TypeError(f"{_name_of(model)} as a model needs {library}: {error}") from error
+    except (TypeError, ValueError, NameError, RuntimeError) as error:
+        # What the libraries raise for types that they do not know, and for names that are none.
+        raise TypeError(f"{_name_of(model)} cannot be a model: {error}") from error
 
 
-def _kind_of(model: Any) -> Callable[[Any], Kind] | None:
-    if hasattr(model, "__struct_fields__"):
+def _kind_of(cls: Any) -> Callable[[Any], Kind] | None:
+    if hasattr(cls, "__struct_fields__"):
         return StructKind
-    if hasattr(model, "__attrs_attrs__"):
+    if hasattr(cls, "__attrs_attrs__"):
         return AttrsKind
-    if dataclasses.is_dataclass(model):
+    if dataclasses.is_dataclass(cls):
         return DataclassKind
-    if _is_typed_dict(model):
+    if _is_typed_dict(cls):
         return TypedDictKind
-    if issubclass(model, tuple) and hasattr(model, "_fields"):
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return NamedTupleKind
     return None
 
@@ -99,40 +109,40 @@ def _is_typed_dict(model: Any) -> bool:
 
 
 def _msgspec_adapter(model: Any, make_kind: Callable[[Any], Kind]) -> Adapter:
-    try:
-        from grebe.documents.models import structured
-    except ImportError as error:  # pragma: no cover - a platform without the wheel
-        raise TypeError(
-            f"{model.__qualname__} as a model needs msgspec (pip install msgspec)"
-        ) from error
-    kind = make_kind(model)
+    from grebe.documents.models.structured import MsgspecCodec
+
+    kind = make_kind(get_origin(model) or model)
     hidden = [name for name in kind.names if name.startswith("_")]
     if hidden and not isinstance(kind, TypedDictKind):
         raise TypeError(
-            f"{model.__qualname__} cannot be a model: msgspec leaves out fields whose names begin "
-            f"with an underscore ({hidden[0]}); rename it, or give from_json= and to_json="
+            "msgspec leaves out fields whose names begin with an underscore "
+            f"({hidden[0]}); rename it, or give from_json= and to_json="
         )
     try:
-        codec = structured.MsgspecCodec(model)
-    except TypeError as error:
+        codec = MsgspecCodec(model)
+    except TypeError:
         if make_kind is DataclassKind:
             # Unions that msgspec cannot tell apart: of dataclasses, of a date and a text.
-            try:
+            with contextlib.suppress(ImportError):
                 return _pydantic_adapter(model)
-            except (ImportError, TypeError):
-                pass
-        raise TypeError(f"{model.__qualname__} cannot be a model: {error}") from error
-    return ModelAdapter(kind, codec)
+        raise
+    return ModelAdapter(_name_of(model), kind, codec)
 
 
 def _pydantic_adapter(model: Any) -> Adapter:
     from grebe.documents.models import validated
 
-    is_dataclass = dataclasses.is_dataclass(model)
+    cls = get_origin(model) or model
+    is_dataclass = dataclasses.is_dataclass(cls)
     make_kind = validated.PydanticDataclassKind if is_dataclass else validated.PydanticKind
-    return ModelAdapter(make_kind(model), validated.PydanticCodec(model))
+    return ModelAdapter(_name_of(model), make_kind(cls), validated.PydanticCodec(model))
 
 
 def _refused(model: Any) -> TypeError:
-    name = getattr(model, "__qualname__", repr(model))
-    return TypeError(f"{name} cannot be a model: give {KINDS}")
+    return TypeError(f"{_name_of(model)} cannot be a model: give {KINDS}")
+
+
+def _name_of(model: Any) -> str:
+    if get_origin(model) is not None:
+        return repr(model).rpartition(".")[2]
+    return getattr(model, "__qualname__", repr(model))

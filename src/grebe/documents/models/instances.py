@@ -41,8 +41,8 @@ class Codec(Protocol):
 class ModelAdapter:
     """Converts the instances of a class: a kind and a codec."""
 
-    def __init__(self, kind: Kind, codec: Codec) -> None:
-        self.name = kind.model.__qualname__
+    def __init__(self, name: str, kind: Kind, codec: Codec) -> None:
+        self.name = name
         self._kind = kind
         self._codec = codec
         self._encode = codec.encode

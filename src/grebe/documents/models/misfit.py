@@ -6,7 +6,7 @@ known to be free of them is taken from those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from grebe.core import encoding
@@ -33,16 +33,20 @@ class Mismatch(NamedTuple):
         if self.stored == MISSING:
             return f"{self.place} is missing"
         if self.wanted == NO_SUCH_FIELD:
-            return f"{self.place} is a {self.stored}, and the model has no such field"
-        said = f"{self.place} is a {self.stored}, and {self.wanted} is wanted"
+            return f"{self.place} is {_with_article(self.stored)}, and the model has no such field"
+        said = f"{self.place} is {_with_article(self.stored)}, and {self.wanted} is wanted"
         return f"{said} ({self.why})" if self.why else said
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
 
 def misfit(value: bytes, model: str, path: str, found: Mismatch) -> DocumentTypeError:
     """Return the error for stored data that a model cannot hold."""
     kind = type(encoding.decode(value)).__name__
     return DocumentTypeError(
-        f"{path} holds a {kind} that is no {model}: {found}; "
+        f"{path} holds {_with_article(kind)} that is no {model}: {found}; "
         "give the collection a version and a migration, "
         "or read it through a collection without model and mend it there",
         path,
@@ -52,7 +56,7 @@ def misfit(value: bytes, model: str, path: str, found: Mismatch) -> DocumentType
     )
 
 
-def type_at(data: Any, keys: list[str | int]) -> str | None:
+def type_at(data: Any, keys: Sequence[str | int]) -> str | None:
     """Return the name of the type at a place in plain data, or None if there is no such place."""
     for key in keys:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from grebe.core import encoding
-from grebe.documents.models.misfit import MISSING, Mismatch, type_at
+from grebe.documents.models.misfit import MISSING, NO_SUCH_FIELD, Mismatch, type_at
 
 
 class MsgspecCodec:
@@ -42,14 +42,19 @@ class MsgspecCodec:
         missing = re.match(r"Object missing required field `([^`]*)`", text)
         if missing:
             return Mismatch(f"{place}.{missing.group(1)}", MISSING, "a value")
+        unknown = re.match(r"Object contains unknown field `([^`]*)`", text)
+        if unknown:
+            keys = [*place.split(".")[1:], unknown.group(1)]
+            stored = type_at(encoding.decode(value), keys) or "value"
+            return Mismatch(f"{place}.{unknown.group(1)}", stored, NO_SUCH_FIELD)
         kinds = re.match(r"Expected `([^`]*)`, got `([^`]*)`", text)
         if kinds:
             wanted, stored = kinds.groups()
             return Mismatch(place, _PYTHON.get(stored, stored), _in_python(wanted))
-        keys: list[str | int] = list(place.split(".")[1:])
-        stored_type = type_at(encoding.decode(value), keys) or "value"
-        wanted_type = _hint_at(self._model, place)
-        return Mismatch(place, stored_type, wanted_type or "another value", _reason(text))
+        stored = type_at(encoding.decode(value), place.split(".")[1:]) or "value"
+        return Mismatch(
+            place, stored, _hint_at(self._model, place) or "another value", _reason(text)
+        )
 
     def unencodable(self, error: Exception, parts: Mapping[str, Any]) -> str:
         """See Codec: the first field that cannot be encoded by itself."""
