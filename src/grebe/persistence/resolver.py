@@ -124,9 +124,18 @@ class Resolver:
         """Return the partitions by collection names, those of encrypted ones apart."""
         return {names: list(partitions) for names, partitions in self._partitions.items()}
 
-    def sealed_names(self) -> dict[str, list[str]]:
-        """Return the partitions of encrypted documents by the collection names that are known."""
-        return {names: list(partitions) for names, partitions in self._sealed.items()}
+    def rekeyed(self, hide: Callable[[str], str], encryption: dict[str, Any]) -> Resolver:
+        """Return it with the names of encrypted collections hashed under another key.
+
+        All of them must be known by name.
+        """
+        found = Resolver()
+        found.hide, found.encryption = hide, encryption
+        found._partitions = {names: list(known) for names, known in self._partitions.items()}
+        for names, known in self._sealed.items():
+            for partition in known:
+                found.add_names(names, partition, True)
+        return found
 
     def encode(self) -> bytes:
         """Return the metadata that `decode` understands."""

@@ -28,6 +28,7 @@ from grebe.errors import GrebeError
 from grebe.persistence.blocking import HAS_THREADS, BlockingCalls, can_suspend, suspend
 from grebe.persistence.clock import Clock
 from grebe.persistence.drivers import AsyncioDriver, Reports, ThreadDriver
+from grebe.persistence.encryption.keys import KeySource
 from grebe.persistence.encryption.sealing import Encryption, SealingPersistor
 from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import RecoveryReport
@@ -36,6 +37,7 @@ from grebe.reactive.broadcast import Scheduler
 from grebe.reactive.change import HYDRATED, LOUD
 from grebe.store.following import apply_followed
 from grebe.store.migrating import MigrationProgress, Migrator, Report
+from grebe.store.rotating import Rotation
 from grebe.store.writing import Writer
 
 R = TypeVar("R")
@@ -232,6 +234,30 @@ class Lifecycle:
             writer.forget_plain_names()
         await self.commit()
         await self._call(persistor.checkpoint)
+        with writer.lock:
+            rotated = self._encryption.forget_previous(writer.placement.resolver)
+            if rotated and writer.committer is not None:
+                writer.save_resolver()
+                writer.committer.wrote()
+        if rotated:  # no file is left that needs the key of before
+            await self.commit()
+            await self._call(persistor.checkpoint)
+
+    async def rotate_key(self, source: KeySource) -> None:
+        """Have everything encrypted sealed under another key, and the old bytes gone."""
+        writer, persistor = self._writer, self._sealed
+        writer.check_writable()
+        if persistor is None:
+            return
+        rotation = Rotation(writer, persistor, self._call)
+        await self.commit()
+        while not rotation.begin():
+            await self.commit()
+        try:
+            await rotation.run(source)
+        finally:
+            rotation.end()
+        await self.checkpoint()
 
     async def migrate(self, report: Report | None) -> dict[str, MigrationProgress]:
         """Migrate what is loaded of all collections that have a version."""

@@ -14,6 +14,7 @@ from grebe.documents.collection_group import CollectionGroup
 from grebe.documents.document import Document
 from grebe.documents.transaction import Transaction
 from grebe.errors import ConflictError
+from grebe.persistence.encryption.keys import new_key
 from grebe.persistence.persistor import Persistor
 from grebe.persistence.report import PartitionInfo, RecoveryReport
 from grebe.reactive.broadcast import Scheduler
@@ -293,6 +294,32 @@ class Store:
         """Return how far the collections with a version are. O(their loaded documents)."""
         self._engine.check_open()
         return self._lifecycle.migrations()
+
+    def rotate_key(self, key: bytes | str | Callable[[], Any]) -> None:
+        """Have all encrypted documents sealed under another key, in one commit.
+
+        Returns when that is durable and no current file holds anything sealed under the old key.
+        After a crash, or an error, exactly one of the two keys opens the store: the new one if the
+        commit is on disk. Commits wait meanwhile; O(encrypted documents).
+
+        Args:
+            key: 32 bytes, a passphrase, or a function that returns either.
+
+        Raises:
+            EncryptionError: the store was opened without its key, or this is no key.
+            PersistenceError: the documents could not be read, or written.
+        """
+        source = new_key(key)
+        del key  # no frame of a traceback shows it
+        self._engine.check_outside_batch("rotate_key()", blocking=True)
+        drive(self._lifecycle.rotate_key(source))
+
+    async def arotate_key(self, key: bytes | str | Callable[[], Any]) -> None:
+        """Do as `rotate_key`, without blocking the event loop."""
+        source = new_key(key)
+        del key
+        self._engine.check_outside_batch("arotate_key()", blocking=False)
+        await self._lifecycle.run(self._lifecycle.rotate_key(source))
 
     def refresh(self) -> None:
         """Bring newer commits of the writing process into a store opened with read_only=True.

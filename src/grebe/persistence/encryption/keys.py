@@ -117,6 +117,18 @@ class KeySource:
         return "<KeySource>"
 
 
+def new_key(given: Any) -> KeySource:
+    """Return a key to change to; neither the environment nor the keyring stands in for it.
+
+    Raises:
+        EncryptionError: bytes of another length than 32, or an empty passphrase.
+        TypeError: something else, or None.
+    """
+    if given is None:
+        raise TypeError("the new encryption key is 32 bytes, a passphrase, or a function, not None")
+    return KeySource(given)
+
+
 def _secret(given: Any) -> Secret:
     if isinstance(given, bytes | bytearray | memoryview):
         if len(given) != cipher.KEY_BYTES:

@@ -18,6 +18,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, cast
 
 from grebe.core import path as paths
@@ -44,7 +45,7 @@ from grebe.persistence.encryption.keys import (
     new_id,
     open_keys,
 )
-from grebe.persistence.encryption.macs import Macs
+from grebe.persistence.encryption.macs import Macs, seal_previous
 from grebe.persistence.encryption.system_keyring import OTHER_WAYS
 from grebe.persistence.persistor import Authenticator, Persistor
 from grebe.persistence.report import RecoveryReport
@@ -139,9 +140,36 @@ class Encryption:
         if self.envelope is not None:
             resolver.hide = self.envelope.names_address
 
-    def replace(self, envelope: Envelope) -> None:
+    def prepare(self, source: KeySource) -> Envelope | None:
+        """Return what a rotation to another key will use; None if nothing is encrypted yet.
+
+        Raises:
+            EncryptionError: there is no new key.
+        """
+        if self.envelope is None:
+            self._source = source
+            return None
+        store_id = new_id()
+        keys = make_keys(source.find_or_make(store_id.hex()), store_id)
+        new = Envelope(keys)
+        previous = seal_previous(new, self.envelope.keys.authentication)
+        keys.header = replace(keys.header, previous=previous)
+        return new
+
+    def replace(self, envelope: Envelope, source: KeySource) -> None:
         """Use other keys from now on."""
+        self._source = source
         self._adopt(envelope)
+
+    def forget_previous(self, resolver: Resolver) -> bool:
+        """Drop the key of before a rotation, when nothing needs it; tell whether there was one."""
+        if self.envelope is None or self.header is None or self.header.previous is None:
+            return False
+        self.envelope.keys.header = replace(self.header, previous=None)
+        self._adopt(self.envelope)
+        self.connect(resolver)
+        resolver.changed = True
+        return True
 
     def _adopt(self, envelope: Envelope) -> None:
         self.envelope, self.header = envelope, envelope.keys.header
@@ -189,6 +217,14 @@ class SealingPersistor:
         if wanted is not None and envelope is not None:
             wanted = [*wanted, *map(envelope.address, wanted)]
         return _then(self._load_sealed(wanted), self._unsealed)
+
+    def load_encrypted(self) -> Any:
+        """Return all encrypted documents that are stored, as a list of groups."""
+        envelope = self._encryption.envelope
+        assert envelope is not None
+        return _then(
+            self._load_sealed(None), lambda groups: list(self._only_sealed(groups, envelope))
+        )
 
     def load_metadata(self) -> Any:
         """See Persistor."""
@@ -408,6 +444,19 @@ def _sealed(parts: Iterable[Part], envelope: Envelope) -> Iterator[Operation | P
                     deletion = cast("OnSealed", part).operation
                     assert isinstance(deletion, Delete)
                     yield deletion._replace(path=envelope.address(deletion.path))
+
+
+def rotation_batch(
+    groups: Sequence[RecordGroup], old: Envelope, new: Envelope, metadata: bytes
+) -> Batch:
+    """Return the commit that replaces all sealed documents by the same under another key."""
+    roots = dict.fromkeys(group.collection.partition("/")[0] for group in groups)
+    parts: list[Operation | PutMany] = [Delete(old.address(root)) for root in roots]
+    for partition, run in groupby(groups, attrgetter("partition")):
+        records = list(_records(run))
+        documents, values = [record.path for record in records], [r.value for r in records]
+        parts.append(new.seal(documents, values, partition))
+    return Batch(parts, metadata)
 
 
 def _kind(part: Part) -> str | bool | None:

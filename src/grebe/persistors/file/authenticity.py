@@ -47,6 +47,11 @@ class Authentication:
             self.by = self.find(metadata)
         self.locked = self.encryption is not None and self.by is None
 
+    def encryption_to_keep(self) -> dict[str, Any] | None:
+        """Return the key header for partition files: without what is dropped soon."""
+        header = self.encryption
+        return None if header is None else {k: header[k] for k in header if k != "previous"}
+
     def may_checkpoint(
         self, commits: Iterable[JournalRecord], sides: Iterable[tuple[str, bool]]
     ) -> bool:
@@ -107,12 +112,15 @@ def check_record(
 def is_forged(
     header: PartitionHeader, listed: PartitionFile | None, manifest: Manifest, by: Authenticator
 ) -> bool:
-    """Tell whether a partition file was not written with the store's key though it should be."""
+    """Tell whether a partition file was not written with the store's key though it should be.
+
+    `listed` is what an authentic manifest says of it; None if that does not say anything. A file of
+    plain documents may be older than the key, or written without it.
+    """
+    if listed is not None and header.lsn <= manifest.lsn:
+        return header.mac != listed.mac or (header.encrypted and header.mac is None)
     if header.mac is None:
-        expected = listed is not None and listed.mac is not None and header.lsn <= manifest.lsn
-        return header.encrypted or expected
-    if listed is not None and header.lsn <= manifest.lsn and header.mac != listed.mac:
-        return True
+        return header.encrypted
     return not by.holds(PARTITION, [header.text], header.mac)
 
 

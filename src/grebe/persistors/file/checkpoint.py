@@ -46,6 +46,8 @@ class CheckpointJob:
     """Journals that it makes obsolete."""
     journal_bytes: int
     pause: Callable[[], None]
+    by: Authentication
+    """The key as it was then: one that comes meanwhile may go again."""
 
 
 RESERVE_SHARE = 8
@@ -187,7 +189,7 @@ def write_partitions(
             documents,
             pause=pause,
             tag=partition_tag(by.by),
-            encryption=by.encryption,
+            encryption=by.encryption_to_keep(),
         )
         write_file(fs, directory, name, parts)
         size = sum(len(part) for part in parts)

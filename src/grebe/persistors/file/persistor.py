@@ -21,6 +21,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,7 @@ from grebe.persistors.file.reading import (
     commits_behind,
     fold,
     read_consistently,
+    sides_under,
 )
 from grebe.persistors.file.recovery import Found, read_directory
 from grebe.persistors.file.sides import SideReader
@@ -141,14 +143,14 @@ class FilePersistor:
             lock = os.path.join(self._path, names.LOCK)
             self._release = self._fs.lock(lock, self._path)
             try:
-                self._adopt(self._look())
+                self._adopt(read_directory(self._fs, self._path, self._authentication.find))
                 self._sides.refuse_damage()
                 # The names that were read may not be on the disk yet: an earlier process may have
                 # died before it synced them.
                 remove_files(self._fs, self._path, self._found.temporary)
                 if self._found.manifest is None:
-                    self._sides.manifest = Manifest(secrets.token_hex(8))
-                    self._write_manifest(self._sides.manifest)
+                    new = Manifest(secrets.token_hex(8))
+                    self._write_manifest(new, self._authentication)
                 if self._found.rebuilt:
                     self._rebuild_metadata()
             except BaseException:
@@ -170,6 +172,7 @@ class FilePersistor:
             raise ReadOnlyError(self._path)
         self._background.wait_for_room(self._journal_bytes)
         with self._mutex, as_persistence_error(self._path, "written to"):
+            before = self._metadata
             record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
             try:
                 if batch.metadata is not None:  # it may bring a key
@@ -179,6 +182,8 @@ class FilePersistor:
                 self._commits.append(record)
                 self._lsn = record.lsn
             except BaseException:
+                self._set_metadata(before)
+                self._authentication.follow(before)
                 # An interrupt counts too, at any point: with the number not counted yet the commit
                 # will be written again, and that must not be behind this record in one journal.
                 writer, self._writer = self._writer, None
@@ -232,7 +237,7 @@ class FilePersistor:
         with self._turn, as_persistence_error(self._path, "read"):
             before, known = self._snapshot, self._commits
             assert before is not None, "only a reader is refreshed"
-            found = self._look()
+            found = read_directory(self._fs, self._path, self._authentication.find)
             appended = commits_behind(found, self._sides.manifest, known)
             if appended is None:
                 found, self._snapshot = self._look_consistently()
@@ -257,11 +262,7 @@ class FilePersistor:
     @property
     def recovery(self) -> RecoveryReport:
         """What opening and reading found."""
-        return replace(
-            self._sides.report(),
-            journal_records_replayed=sum(not commit.carry for commit in self._found.commits),
-            torn_bytes_dropped=self._found.torn_bytes,
-        )
+        return self._sides.report(self._found)
 
     def _reader(self, found: Found, last: bool) -> ReadSide:
         self._adopt(found)
@@ -287,22 +288,22 @@ class FilePersistor:
 
     # --- how
 
-    def _look(self) -> Found:
-        return read_directory(self._fs, self._path, self._authentication.find)
-
     def _look_consistently(self) -> tuple[Found, Contents]:
         return read_consistently(self._fs, self._path, self._reader, self._authentication.find)
 
-    def _write_manifest(self, manifest: Manifest) -> None:
-        write_manifest(self._fs, self._path, signed_manifest(manifest, self._authentication.by))
+    def _write_manifest(self, manifest: Manifest, by: Authentication) -> None:
+        """Replace the manifest, with its MACs. `_manifest_turn` is held, or nobody else there."""
+        write_manifest(self._fs, self._path, signed_manifest(manifest, by.by))
+        self._sides.manifest = manifest
 
-    def _signed(self, record: JournalRecord) -> JournalRecord:
-        return signed(record, self._sides.manifest.store, self._authentication.by)
+    def _signed(self, records: list[JournalRecord], by: Authentication) -> list[JournalRecord]:
+        return [signed(record, self._sides.manifest.store, by.by) for record in records]
 
     def _adopt(self, found: Found) -> None:
         self._found = found
         self._sides.adopt(found)
-        self._set_metadata(found.metadata)
+        # As of the first commit: what a deletion concerns may not be in later metadata any more.
+        self._set_metadata(None if found.rebuilt else self._sides.manifest.metadata)
         self._authentication.follow(found.metadata)
         self._commits = list(found.commits)
         self._unsealed = list(found.commits)
@@ -311,6 +312,7 @@ class FilePersistor:
         self._dirty = set()
         for commit in found.commits:
             self._note(commit)
+        self._set_metadata(found.metadata)
 
     def _unlock(self) -> None:
         if self._release is not None:
@@ -328,21 +330,20 @@ class FilePersistor:
         try:
             # If it fails, its tail is in doubt, on the disk and in the page cache: the caller goes
             # on in another file.
-            writer.append(self._signed(record))
+            writer.append(*self._signed([record], self._authentication))
         finally:
             self._journal_bytes += writer.size - before
 
     def _new_journal(self, records: list[JournalRecord]) -> JournalWriter:
         store, number = self._sides.manifest.store, self._next_journal()
-        records = [self._signed(record) for record in records]
+        records = self._signed(records, self._authentication)
         writer = JournalWriter.create(self._fs, self._path, store, number, records)
         self._journal_bytes += writer.size
         if self._authentication.by is not None:
             # So that it is missed if somebody takes it away.
             with self._manifest_turn:
                 manifest = replace(self._sides.manifest, reaches=records[-1].lsn)
-                self._write_manifest(manifest)
-                self._sides.manifest = manifest
+                self._write_manifest(manifest, self._authentication)
         return writer
 
     def _next_journal(self) -> int:
@@ -362,11 +363,7 @@ class FilePersistor:
     def _sides_for(self, path: str) -> set[Side]:
         """Return the sides that may hold something at or under a path; all for ""."""
         # Those that a checkpoint is writing for the first time are no files yet.
-        sides = self._sides.files.keys() | self._being_written
-        if not path or self._resolver is None:
-            return sides
-        known = self._resolver.candidates(path)
-        return {side for side in sides if side[0] in known}
+        return sides_under(self._sides.files.keys() | self._being_written, self._resolver, [path])
 
     def _set_metadata(self, metadata: bytes | None) -> None:
         self._metadata = metadata
@@ -374,10 +371,9 @@ class FilePersistor:
 
     def _files_for(self, wanted: Sequence[str] | None) -> dict[Side, str]:
         """Return the partition files that may hold something at or under the paths; None: all."""
-        if wanted is None or self._resolver is None:
-            return dict(self._sides.files)
-        known = {partition for path in wanted for partition in self._resolver.candidates(path)}
-        return {side: name for side, name in self._sides.files.items() if side[0] in known}
+        files = self._sides.files
+        found = sides_under(files, self._resolver, [""] if wanted is None else wanted)
+        return {side: name for side, name in files.items() if side in found}
 
     def _start_checkpoint_if_due(self) -> None:
         if self._background.may_be_due(self._journal_bytes):
@@ -434,6 +430,7 @@ class FilePersistor:
                 journals=list(self._journals),
                 journal_bytes=self._journal_bytes,
                 pause=self._background.pause,
+                by=copy(self._authentication),
             )
             writer, self._writer = self._writer, None
             self._being_written = job.dirty
@@ -458,7 +455,7 @@ class FilePersistor:
         carry = carry_record(contents, job.lsn)
         if carry is not None:
             store = self._sides.manifest.store
-            records = [self._signed(carry)]
+            records = self._signed([carry], job.by)
             JournalWriter.create(self._fs, self._path, store, job.carry_number, records).close()
             with self._mutex:
                 self._commits.insert(len(job.commits), carry)
@@ -471,7 +468,7 @@ class FilePersistor:
         # Damage that the fold came upon: nothing is replaced before it is set aside.
         self._sides.set_aside()
         partitions, emptied = write_partitions(
-            fs, directory, before, contents, job.lsn, by=self._authentication, pause=job.pause
+            fs, directory, before, contents, job.lsn, by=job.by, pause=job.pause
         )
         for side in contents.changed:
             name = names.partition_file(*side)
@@ -481,8 +478,7 @@ class FilePersistor:
             manifest = next_manifest(before, job, partitions, emptied)
             # Commits beside the checkpoint may have begun another journal.
             manifest = replace(manifest, reaches=self._sides.manifest.reaches)
-            self._write_manifest(manifest)
-            self._sides.manifest = manifest
+            self._write_manifest(manifest, job.by)
         with self._mutex:
             del self._commits[: len(job.commits)]
             self._sides.healed()

@@ -6,7 +6,7 @@ For loading, for checkpoints, and for readers beside a writer. Changes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
@@ -14,6 +14,7 @@ from grebe.persistence.contents import Contents, Side
 from grebe.persistence.formats.journal import JournalRecord
 from grebe.persistence.formats.partition import PartitionHeader, decode_documents, decode_header
 from grebe.persistence.persistor import FindAuthenticator
+from grebe.persistence.resolver import Resolver
 from grebe.persistors.file import names
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.manifest import Manifest
@@ -60,6 +61,16 @@ def read_partition(
     data = fs.read(os.path.join(directory, name))
     header = decode_header(data, name)
     return header, decode_documents(data, header, name)
+
+
+def sides_under(
+    sides: Iterable[Side], resolver: Resolver | None, wanted: Sequence[str]
+) -> set[Side]:
+    """Return the sides that may hold something at or under these paths; all for [""]."""
+    if resolver is None or "" in wanted:
+        return set(sides)
+    known = {partition for path in wanted for partition in resolver.candidates(path)}
+    return {side for side in sides if side[0] in known}
 
 
 def read_consistently(

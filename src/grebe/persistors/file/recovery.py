@@ -279,7 +279,13 @@ def _check_partitions(look: Look, found: Found) -> None:
         found.sides[side] = name
         header = headers.get(name)
         wrong = _what_is_wrong(fs, os.path.join(directory, name), listed, header, manifest)
-        if wrong is None and header is not None and _is_forged(look, header, listed, manifest):
+        vouched = None if found.rebuilt else listed
+        if (
+            wrong is None
+            and header is not None
+            and not _may_be_older_than_the_key(found, header)
+            and _is_forged(look, header, vouched, manifest)
+        ):
             wrong = f"{name} was not written with the store's key as it is"
             found.forged.add(side)
         if name not in present:
@@ -317,6 +323,14 @@ def _is_forged(
     look: Look, header: PartitionHeader, listed: PartitionFile | None, manifest: Manifest
 ) -> bool:
     return look.by is not None and is_forged(header, listed, manifest, look.by)
+
+
+def _may_be_older_than_the_key(found: Found, header: PartitionHeader) -> bool:
+    """Tell whether only the manifest, which is lost, could say whether a file is authentic.
+
+    A rotation of the key leaves files of plain documents as they are.
+    """
+    return found.rebuilt and not header.encrypted
 
 
 def _what_is_wrong(

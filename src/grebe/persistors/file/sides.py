@@ -115,16 +115,18 @@ class SideReader:
         """Note that a checkpoint has replaced all damaged files."""
         self.base, self._suspect = {}, set()
 
-    def report(self) -> RecoveryReport:
+    def report(self, found: Found) -> RecoveryReport:
         """Return what was found and done."""
         messages = [damage.message for damage in self._damage] + self._notes
-        messages += [found.message for found in self._salvages if found.message]
+        messages += [salvage.message for salvage in self._salvages if salvage.message]
         return RecoveryReport(
             clean=not self._damage,
             quarantined=tuple(self._quarantined),
-            salvaged=sum(found.salvaged for found in self._salvages),
-            lost=sum(found.lost for found in self._salvages)
+            salvaged=sum(salvage.salvaged for salvage in self._salvages),
+            lost=sum(salvage.lost for salvage in self._salvages)
             + sum(damage.lost for damage in self._damage),
+            journal_records_replayed=sum(not commit.carry for commit in found.commits),
+            torn_bytes_dropped=found.torn_bytes,
             messages=tuple(messages),
         )
 
