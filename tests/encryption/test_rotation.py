@@ -273,6 +273,8 @@ def test_kills(directory: Path, tmp_path: Path) -> None:
                 writer.wait(rng.uniform(0, duration_s))
             except subprocess.TimeoutExpired:
                 writer.send_signal(signal.SIGKILL)
+            else:
+                assert writer.returncode == 0
         assert found_in(directory, secrets.all()) == []
         fitting, store = open_with_one(directory, on_corruption="raise")
         with store:

@@ -66,6 +66,21 @@ examples:
   grebe export app-data fr.json --path countries/FR    one JSON object {path: data}
 """
 
+ROTATE_KEY_EXAMPLES = """\
+Seals all encrypted documents anew, in one commit: if it is interrupted, exactly one of the two keys
+opens the store. Passphrases are read from the terminal without echo, or taken from the environment:
+GREBE_KEY is the present one and GREBE_NEW_KEY the new one, either a passphrase or `hex:` and the 64
+digits of a key. They are never arguments. Copies of damaged files (NAME.corrupt-N) and backups stay
+under the old key.
+
+exit codes: 0 done, 1 it could not be done (wrong key, a writer has the store open, it is damaged),
+2 wrong usage, 130 interrupted
+
+examples:
+  grebe rotate-key app-data                            asks for both, the new one twice
+  grebe rotate-key sqlite:///app.db
+"""
+
 
 def add_tools(commands: Commands[argparse.ArgumentParser]) -> None:
     """Declare all of them."""
@@ -74,6 +89,14 @@ def add_tools(commands: Commands[argparse.ArgumentParser]) -> None:
     _add(commands, "stats", "say what a store holds, and what it takes on disk", STATS_EXAMPLES)
     _add(commands, "compact", "fold the journal into the partition files", COMPACT_EXAMPLES)
     _add_export(commands)
+    _add_rotate_key(commands)
+
+
+def _add_rotate_key(commands: Commands[argparse.ArgumentParser]) -> None:
+    text = "change the key of a store with encrypted documents"
+    parser = described(commands.add_parser, text, ROTATE_KEY_EXAMPLES, "rotate-key", help=text)
+    parser.set_defaults(module="rotate_key")
+    parser.add_argument("target", metavar="DIR", help="directory, or URL, of the store")
 
 
 def _add(

@@ -312,7 +312,7 @@ class Store:
         source = new_key(key)
         del key  # no frame of a traceback shows it
         self._engine.check_outside_batch("rotate_key()", blocking=True)
-        drive(self._lifecycle.rotate_key(source))
+        self._lifecycle.drive(self._lifecycle.rotate_key(source), "await store.arotate_key()")
 
     async def arotate_key(self, key: bytes | str | Callable[[], Any]) -> None:
         """Do as `rotate_key`, without blocking the event loop."""
