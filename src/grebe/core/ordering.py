@@ -3,8 +3,9 @@
 A value's sort key is a short tuple: its rank, which says its type, then what compares within that
 type. So keys always compare, whatever the values are, and two values are equal in this order
 exactly if their keys are. Missing comes first, then None, bool, numbers, text, bytes, moments,
-lists, dicts, and at last all others by the name of their type. Numbers compare with numbers
-(`int`, `float`, `Decimal`), `bool` apart from them; an enum's member counts as its value.
+lists, dicts, sets, and at last all others by the name of their type. Numbers compare with numbers
+(`int`, `float`, `Decimal`), `bool` apart from them; an enum's member counts as its value. Objects
+of one type compare as it says, or else by their fields.
 
 A descending key is made so that it ascends while the value descends: then rows with equal values
 still follow insertion order, which is the last part of every row's key.
@@ -12,12 +13,14 @@ still follow insertion order, which is the last part of every row's key.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import enum
 import fractions
 import operator
+import types
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -52,7 +55,8 @@ _RANK_DURATION = 11
 _RANK_UUID = 12
 RANK_LIST = 13
 RANK_DICT = 14
-_RANK_OTHER = 15
+_RANK_SET = 15
+_RANK_OTHER = 16
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _EPOCH_IN_ZONE = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -71,8 +75,8 @@ def ascending(value: object) -> SortKey:
     if kind is int or (kind is float and value == value):
         return RANK_NUMBER, value
     rank, comparable = _ranked(value)
-    if rank == RANK_LIST:
-        return (RANK_LIST, tuple(map(ascending, comparable)))
+    if rank in (RANK_LIST, _RANK_SET):
+        return (rank, tuple(map(ascending, comparable)))
     if rank == RANK_DICT:
         return (RANK_DICT, tuple((ascending(k), ascending(v)) for k, v in comparable))
     if rank == _RANK_OTHER:
@@ -95,13 +99,15 @@ def descending(value: object) -> SortKey:
         comparable = comparable.encode("utf-8", "surrogatepass").translate(_INVERTED) + b"\xff"
     elif rank == _RANK_BYTES:
         comparable = (*map(operator.neg, comparable), 1)
-    elif rank == RANK_LIST:
+    elif rank in (RANK_LIST, _RANK_SET):
         comparable = (*map(descending, comparable), _AFTER_ALL)
     elif rank == RANK_DICT:
         comparable = (*((descending(k), descending(v)) for k, v in comparable), (_AFTER_ALL,))
     elif rank == _RANK_OTHER:
         name, inner = _other(comparable)
         return (-_RANK_OTHER, *descending(name), _Reversed(inner))
+    elif isinstance(comparable, Decimal):
+        comparable = comparable.copy_negate()  # `-` would round it
     else:
         comparable = -comparable
     return (-rank, comparable)
@@ -123,6 +129,8 @@ def _ranked(value: Any) -> tuple[int, Any]:
             return RANK_BOOL, int(value)
         case enum.Enum():
             return _ranked(value.value)
+        case Decimal() if value.is_nan():  # one that signals would raise when it is compared
+            return RANK_NAN, 0
         case int() | float() | Decimal() | fractions.Fraction():
             return (RANK_NUMBER, value) if value == value else (RANK_NAN, 0)
         case str():
@@ -133,6 +141,8 @@ def _ranked(value: Any) -> tuple[int, Any]:
             return RANK_LIST, value
         case dict():
             return RANK_DICT, sorted(value.items(), key=_key_of_item)
+        case set() | frozenset():
+            return _RANK_SET, sorted(value, key=ascending)
     return _ranked_moment(value)
 
 
@@ -158,13 +168,50 @@ def _key_of_item(item: tuple[Any, Any]) -> SortKey:
     return ascending(item[0])
 
 
-def _other(value: Any) -> tuple[str, _Comparable]:
+_NO_ORDER: Any = vars(object)["__lt__"]
+_IDENTITY: Any = vars(object)["__eq__"]
+
+
+def _other(value: Any) -> tuple[str, Any]:
+    """Return the name of a value's type, and what compares within that and is never unordered.
+
+    Rows that are neither equal nor less nor greater would be lost in a sorted list.
+    """
     kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}", _Comparable(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    fields = None if _has_order(kind) else _fields_of(value)
+    if fields is None:
+        return name, _Comparable(value)
+    return name, tuple([(field, ascending(getattr(value, field, MISSING))) for field in fields])
+
+
+def _has_order(kind: Any) -> bool:
+    """Tell whether a type says itself what is less; what is generated fails on mixed fields."""
+    params = getattr(kind, "__dataclass_params__", None)
+    if params is not None and params.order:
+        return False
+    if hasattr(kind, "__struct_fields__"):
+        return not isinstance(kind.__lt__, types.WrapperDescriptorType)
+    return kind.__lt__ is not _NO_ORDER
+
+
+def _fields_of(value: Any) -> Iterable[str] | None:
+    """Return the fields by which an object is equal to others; None: it is not known."""
+    kind: Any = type(value)
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind) if field.compare]
+    if hasattr(kind, "__attrs_attrs__"):
+        return [field.name for field in kind.__attrs_attrs__ if field.eq]
+    if hasattr(kind, "__struct_fields__"):
+        fields: tuple[str, ...] = kind.__struct_fields__
+        return fields
+    if kind.__eq__ is not _IDENTITY and hasattr(value, "__dict__"):
+        return sorted(vars(value))
+    return None
 
 
 class _Comparable:
-    """A value of any type, in an order that never raises: what cannot be compared is not less."""
+    """A value of any type, in an order that never raises: of what has none, by its repr."""
 
     __slots__ = ("value",)
 
@@ -175,7 +222,16 @@ class _Comparable:
         try:
             return bool(self.value < other.value)
         except TypeError:
-            return False
+            return self != other and repr(self.value) < repr(other.value)
+
+    def __le__(self, other: _Comparable) -> bool:
+        return self == other or self < other
+
+    def __gt__(self, other: _Comparable) -> bool:
+        return other < self
+
+    def __ge__(self, other: _Comparable) -> bool:
+        return self == other or other < self
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Comparable) and bool(self.value == other.value)
@@ -192,14 +248,14 @@ class _Reversed:
 
     __slots__ = ("inner",)
 
-    def __init__(self, inner: _Comparable) -> None:
+    def __init__(self, inner: Any) -> None:
         self.inner = inner
 
     def __lt__(self, other: _Reversed) -> bool:
-        return other.inner < self.inner
+        return bool(other.inner < self.inner)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Reversed) and self.inner == other.inner
+        return isinstance(other, _Reversed) and bool(self.inner == other.inner)
 
     def __hash__(self) -> int:
         return hash(self.inner)

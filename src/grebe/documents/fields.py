@@ -98,8 +98,8 @@ class Field:
             )
         if isinstance(constant, dict):
             return {key: self._captured(item) for key, item in constant.items()}
-        if isinstance(constant, list):
-            return [self._captured(item) for item in constant]
+        if type(constant) in (list, tuple):
+            return type(constant)(self._captured(item) for item in constant)
         return constant
 
     def __hash__(self) -> int:
