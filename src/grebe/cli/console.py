@@ -7,6 +7,7 @@ text without control codes.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,6 +50,14 @@ def make_table(*columns: str, numbers: Collection[str] = ()) -> Table:
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left")
     return table
+
+
+def track_if_seen(items: Iterable[T], what: str, count: int) -> Iterator[T]:
+    """Do as `track` where there are rich and a terminal; elsewhere only yield the items."""
+    if sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
+        yield from track(items, what, count)
+    else:
+        yield from items
 
 
 def track(items: Iterable[T], what: str, count: int) -> Iterator[T]:

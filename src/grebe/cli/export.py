@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from grebe.cli.console import track
+from grebe.cli.console import track_if_seen
 from grebe.cli.dump import as_one_object, as_text, read_documents
 from grebe.cli.errors import CommandError, UsageError
 from grebe.cli.inspection import counted
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         lines = as_one_object(documents)
     else:
         lines = (as_text({"path": path, "data": data}) + "\n" for path, data in documents.items())
-    shown = _with_progress(lines, f"Writing {target.name}", len(documents))
+    shown = track_if_seen(lines, f"Writing {target.name}", len(documents))
     try:
         size = _write_whole(target, shown, force=arguments.force)
     except OSError as error:
@@ -59,14 +58,6 @@ def _check_target(directory: Path, target: Path, *, force: bool) -> None:
 
 def _exists(target: Path) -> UsageError:
     return UsageError(f"{target} exists already; use --force to replace it")
-
-
-def _with_progress(lines: Iterable[str], what: str, count: int) -> Iterator[str]:
-    """Yield the lines while a bar shows how far they are, where there is rich and a terminal."""
-    if sys.stderr.isatty() and importlib.util.find_spec("rich") is not None:
-        yield from track(lines, what, count)
-    else:
-        yield from lines
 
 
 def _write_whole(target: Path, lines: Iterable[str], *, force: bool) -> int:

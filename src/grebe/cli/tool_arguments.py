@@ -1,4 +1,4 @@
-"""The arguments of the tools for a directory: verify, repair, stats, compact and export."""
+"""The arguments of the tools for a store: verify, repair, stats, compact, export and copy."""
 
 from __future__ import annotations
 
@@ -82,6 +82,24 @@ examples:
 """
 
 
+COPY_EXAMPLES = """\
+SOURCE and TARGET are directories or URLs (sqlite:///app.db). The copy has all documents in their
+order and partitions, encrypted ones as they are; only a directory needs their key for that (from
+GREBE_KEY or the keyring). Works beside a running writer of SOURCE, and copies its last commit.
+
+TARGET must be empty. A copy that was interrupted goes on where it was when the command is run
+again, and cannot be opened as a store before it is whole. In the end everything is read again and
+compared.
+
+exit codes: 0 copied, or it was a whole copy already; 1 it could not be done (TARGET holds something
+else, SOURCE is damaged, a disk fails); 2 wrong usage or no store there, 130 interrupted
+
+examples:
+  grebe copy app-data sqlite:///app.db
+  grebe copy sqlite:///app.db app-data
+"""
+
+
 def add_tools(commands: Commands[argparse.ArgumentParser]) -> None:
     """Declare all of them."""
     _add(commands, "verify", "check every byte of a store, and change nothing", VERIFY_EXAMPLES)
@@ -90,6 +108,7 @@ def add_tools(commands: Commands[argparse.ArgumentParser]) -> None:
     _add(commands, "compact", "fold the journal into the partition files", COMPACT_EXAMPLES)
     _add_export(commands)
     _add_rotate_key(commands)
+    _add_copy(commands)
 
 
 def _add_rotate_key(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -135,3 +154,12 @@ def _add_export(commands: Commands[argparse.ArgumentParser]) -> None:
         "(default: json if FILE ends in .json, otherwise jsonl)",
     )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+
+
+def _add_copy(commands: Commands[argparse.ArgumentParser]) -> None:
+    text = "copy a store, from a directory to SQLite for instance, and compare"
+    parser = described(commands.add_parser, text, COPY_EXAMPLES, "copy", help=text)
+    parser.set_defaults(module="copy_store")
+    parser.add_argument("source", metavar="SOURCE", help="store to read")
+    parser.add_argument("target", metavar="TARGET", help="empty place; made if need be")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")

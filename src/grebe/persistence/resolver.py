@@ -19,7 +19,10 @@ from grebe.core import encoding
 from grebe.core import path as paths
 from grebe.core.operation import RecordGroup
 from grebe.core.text import from_text, to_text
-from grebe.errors import CorruptDataError
+from grebe.errors import CorruptDataError, PersistenceError
+
+COPY = "copy"
+"""Name in the metadata of a store while it is copied to; see copying.py."""
 
 
 class Resolver:
@@ -147,17 +150,24 @@ class Resolver:
         return encoding.encode(found)
 
     @classmethod
-    def decode(cls, metadata: bytes | None) -> Resolver:
+    def decode(cls, metadata: bytes | None, *, unfinished: bool = False) -> Resolver:
         """Return the resolver in a persistor's metadata; an empty one for None.
+
+        `unfinished`: whether the store may be a copy that is not whole yet.
 
         Raises:
             CorruptDataError: the metadata is not Grebe's.
+            PersistenceError: the store is a copy that was not finished.
         """
         resolver = cls()
         if metadata is None:
             return resolver
         try:
             found = encoding.decode(metadata)
+            if COPY in found and not unfinished:
+                raise PersistenceError(
+                    "the store is a copy that was interrupted; run `grebe copy` again to finish it"
+                )
             resolver._partitions = _from_json(found["resolver"])
             resolver._hidden = _from_json(found.get("sealed", {}))
             resolver.encryption = found.get("encryption")
@@ -184,7 +194,7 @@ def readable_resolver(metadata: bytes | None) -> Resolver | None:
     Then any partition may hold anything: a persistor can be used without a store of Grebe's.
     """
     try:
-        return None if metadata is None else Resolver.decode(metadata)
+        return None if metadata is None else Resolver.decode(metadata, unfinished=True)
     except CorruptDataError:
         return None
 

@@ -100,7 +100,7 @@ def test_whole_or_not_at_all(
             yield next(iter(lines))
             raise error
 
-        monkeypatch.setattr(export, "_with_progress", fail_later)
+        monkeypatch.setattr(export, "track_if_seen", fail_later)
         found, output, errors = call(capsys, "export", directory, target, "--force")
         assert (found, output, errors.count("\n")) == (code, "", 1)
         assert target.read_text() == "old"
