@@ -15,6 +15,7 @@ Invariants, tested by `check()`:
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -41,8 +42,8 @@ _INFINITY = float("inf")
 """Greater than any insertion number: `(*key, _INFINITY)` is behind all rows with this key."""
 _REBUILT_SHARE = 8
 """With more than 1/8 of the documents pending, sorting anew is faster than single updates."""
-_RUN_MAX = 64
-"""Rows with the same key that are collected to be turned around."""
+_BLOCK_MIN, _BLOCK_MAX = 16, 256
+"""Rows that are looked at together when an index is walked backwards: more and more of them."""
 
 
 class Span(NamedTuple):
@@ -174,23 +175,20 @@ class Index:
                 yield from self._descending(start, stop)
 
     def _descending(self, start: int, stop: int) -> Iterator[Row]:
-        rows = self._rows
+        rows, size = self._rows, _BLOCK_MIN
         while start < stop:
-            run: list[Row] = []
-            for row in rows.islice(start, stop, reverse=True):
-                if run and row[:-2] != run[-1][:-2]:
-                    yield from reversed(run)
-                    run = []
-                run.append(row)
-                if len(run) == _RUN_MAX:
-                    break
-            else:
-                yield from reversed(run)
-                return
-            # A long run, of which only the beginning may be wanted: jump to where it begins.
-            key = row[:-2]
+            begin = max(start, stop - size)
+            block = list(rows.islice(begin, stop))
+            values = [row[1] for row in block]
+            if not any(map(operator.eq, values, values[1:])):  # no equal keys to be turned around
+                kept = block if begin == start else block[1:]  # the first may equal one before it
+                yield from reversed(kept)
+                stop -= len(kept)
+                size = min(2 * size, _BLOCK_MAX)
+                continue
+            key = block[-1][:-2]
             begin = max(start, rows.bisect_left(key))
-            yield from rows.islice(begin, min(stop, rows.bisect_left((*key, _INFINITY))))
+            yield from rows.islice(begin, stop)  # all rows with this key, in order of insertion
             stop = begin
 
     def check(self, wanted: dict[str, Row]) -> None:

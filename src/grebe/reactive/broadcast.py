@@ -23,7 +23,7 @@ from grebe.documents.document import Document
 from grebe.documents.models import Adapter
 from grebe.documents.query import Query, key_of
 from grebe.documents.snapshot import Snapshot
-from grebe.reactive.change import FLAG_BITS, LOUD, TOUCHED, WRITTEN
+from grebe.reactive.change import AGAIN, FLAG_BITS, LOUD, TOUCHED, WRITTEN
 from grebe.reactive.dependencies import Dependencies
 from grebe.reactive.live import Delivery, LiveDocument, LiveResult, Marks
 from grebe.reactive.live_aggregate import LiveAggregate, key_of_aggregate
@@ -109,7 +109,7 @@ class Broadcast:
 
     def _mark_once_more(self, marks: Marks, key: str, flags: int) -> None:
         if key in marks:
-            flags |= marks.pop(key) & (1 << FLAG_BITS) - 1
+            flags |= marks.pop(key) & (1 << FLAG_BITS) - 1 | AGAIN
         marks[key] = self.sequence << FLAG_BITS | flags
 
     def pending(self) -> dict[str, list[str]]:

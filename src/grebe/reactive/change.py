@@ -18,7 +18,9 @@ HYDRATED = 4
 """Mark: loading brought it."""
 WRITTEN = 8
 """Mark: the document itself was written, loaded or deleted; without it, it was only touched."""
-FLAG_BITS = 4
+AGAIN = 16
+"""Mark: it was marked more than once, so that what was written may be what was there before."""
+FLAG_BITS = 5
 
 
 class Event(enum.Enum):

@@ -16,7 +16,7 @@ from typing import Any
 from grebe.core.entry import Entry, holds_same
 from grebe.documents.query import Query, key_of, name_of
 from grebe.documents.snapshot import Snapshot
-from grebe.reactive.change import FLAG_BITS, LOUD, WRITTEN, Change, Event, event_of
+from grebe.reactive.change import AGAIN, FLAG_BITS, LOUD, WRITTEN, Change, Event, event_of
 from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
 from grebe.reactive.membership import Member, Membership
 from grebe.reactive.observer import Observer
@@ -246,10 +246,12 @@ class LiveQuery(LiveResult):
             place = rows.move(was[0], now[0], now[1])
             event: Event | None = Event.MODIFIED
         else:
-            rows.replace(now[0], now[1])
-            event = event_of(True, True, not holds_same(was[2], now[2]), mark)
-            position = rows.rank(now[0])
+            position = rows.replace(now[0], now[1])
             place = position, position
+            # A single write that changed nothing would not have been marked.
+            single = mark & (WRITTEN | AGAIN) == WRITTEN
+            changed = single or not holds_same(was[2], now[2])
+            event = event_of(True, True, changed, mark)
         members[document_id] = now
         return None if event is None else Change(event, was[1], now[1], place)
 

@@ -90,11 +90,13 @@ class OrderedRows(Generic[Row]):
             self._sizes.add(index, 1)
         return position
 
-    def replace(self, key: Any, row: Row) -> None:
-        """Put another row in the place of the one with this key. O(chunk)."""
+    def replace(self, key: Any, row: Row) -> int:
+        """Put another row in the place of the one with this key; return the position. O(chunk)."""
         self._view = None
         index = bisect_left(self._last, key)
-        self._own(index)[bisect_left(self._keys[index], key)] = row
+        position = bisect_left(self._keys[index], key)
+        self._own(index)[position] = row
+        return position + self._sizes.before(index) if index else position
 
     def remove(self, key: Any) -> int:
         """Take out the row with this key, and return its position. O(chunk)."""

@@ -90,7 +90,7 @@ class Route:
             (document_id,) = marks
             lives = by_value.get(self._value(document_id, documents), _NONE)
             holding = holders.get(document_id, _NONE)
-            if holding is not lives:
+            if holding and lives.keys() != holding.keys():
                 lives = {**lives, **holding}
             return [(live, marks) for live in lives]
         found: dict[Any, dict[str, int]] = {}

@@ -13,7 +13,7 @@ from typing import Any
 from grebe.core.entry import Entry
 from grebe.core.tree import Tree
 from grebe.documents.conditions import Condition
-from grebe.documents.indexes import Indexes
+from grebe.documents.indexes import Indexes, Row
 from grebe.documents.models import Adapter, PlainAdapter
 from grebe.documents.orders import sort
 from grebe.documents.planning import Explanation, Plan, plan
@@ -105,10 +105,9 @@ class Finder:
             elif chosen.ordered and spec.stop is not None:
                 return self._walk(query, chosen, documents)
             else:
-                ids = [row[-1] for row in chosen.rows()]
-                examined = len(ids)
-                found = _snapshots(source, ids, [documents[document_id] for document_id in ids])
-                found = _select(found, chosen.conditions)
+                rows = list(chosen.rows())
+                examined = len(rows)
+                found = _select(_snapshots_of_rows(source, rows, documents), chosen.conditions)
         if spec.orders and not (chosen is not None and chosen.ordered):
             sort(found, spec.orders, spec.stop)
         if spec.offset or spec.limit is not None:
@@ -130,17 +129,16 @@ class Finder:
         """Look at documents in the order of an index until the limit is met."""
         source, spec = query.source, query.spec
         stop = spec.stop or 0
-        rows = chosen.rows()
+        rows = iter(chosen.rows())
         found: Found = []
         examined = 0
         while len(found) < stop:
             # Twice as many each time, where few of them meet the other conditions.
-            ids = [row[-1] for row in islice(rows, max(stop - len(found), examined))]
-            if not ids:
+            block = list(islice(rows, max(stop - len(found), examined)))
+            if not block:
                 break
-            examined += len(ids)
-            entries = [documents[document_id] for document_id in ids]
-            found += _select(_snapshots(source, ids, entries), chosen.conditions)
+            examined += len(block)
+            found += _select(_snapshots_of_rows(source, block, documents), chosen.conditions)
         return found[spec.offset : stop], chosen.index.path, examined
 
     def _plan(self, query: Query[Any], documents: Mapping[str, Entry]) -> Plan | None:
@@ -157,6 +155,19 @@ class Finder:
         """Raise AssertionError if an index differs from one made anew."""
         for collection, indexes in self.indexes.items():
             indexes.check(self._tree.documents(collection))
+
+
+def _snapshots_of_rows(source: Any, rows: list[Row], documents: Mapping[str, Entry]) -> Found:
+    """Return the snapshots of an index's rows; in one loop, if all were made before."""
+    adapter = source._adapter()
+    try:
+        found = [view for row in rows if (view := documents[row[-1]].view)._adapter is adapter]
+    except AttributeError:  # None: nobody has looked at it yet
+        found = []
+    if len(found) == len(rows):
+        return found
+    ids = [row[-1] for row in rows]
+    return _snapshots(source, ids, [documents[document_id] for document_id in ids])
 
 
 def _snapshots(source: Any, ids: list[str], entries: list[Entry]) -> Found:

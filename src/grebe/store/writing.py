@@ -406,8 +406,10 @@ class Writer(Sides):
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
         if self.finder.indexes:
-            self.note(collection, (document_id,), LOUD if broadcast else 0)
-        elif self.broadcasting.watched:
+            indexes = self.finder.indexes.get(collection)
+            if indexes is not None:
+                indexes.note((document_id,))
+        if self.broadcasting.watched:
             self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
         return entry
 
