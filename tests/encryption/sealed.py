@@ -38,11 +38,19 @@ def files_in(directory: Path) -> Iterator[Path]:
 def found_in(directory: Path, wanted: list[str]) -> list[tuple[str, str]]:
     """Return the file and text of each text that is in any byte of any file.
 
-    Also as base64 would show it, at each of its three alignments.
+    Also as hexadecimal digits, and as base64 would show it, at each of its three alignments.
     """
     found = []
+    # Of the common end of all first: where that is not, none of them is.
+    ends = os.path.commonprefix([text[::-1] for text in wanted])  # noqa: RUF071 - no paths
+    suffix = ends[::-1]
     for file in files_in(directory):
-        data = file.read_bytes()
+        try:
+            data = file.read_bytes()
+        except FileNotFoundError:  # a checkpoint removed it
+            continue
+        if suffix and not any(form in data for form in _forms(suffix)):
+            continue
         for text in wanted:
             if any(form in data for form in _forms(text)):
                 found.append((file.name, text))
@@ -52,7 +60,10 @@ def found_in(directory: Path, wanted: list[str]) -> list[tuple[str, str]]:
 def _forms(text: str) -> Iterator[bytes]:
     plain = text.encode()
     yield plain
-    for shift in range(3):
-        # Without the ends, which depend on the neighbours.
-        yield base64.b64encode(b"\0" * shift + plain)[4:-4]
     yield plain.hex().encode()
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + plain)
+        # Without the ends, which depend on the neighbours.
+        form = encoded[-(-shift * 8 // 6) : (shift + len(plain)) * 8 // 6]
+        if len(form) > 2:
+            yield form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import traceback
 from collections.abc import Callable
@@ -349,3 +350,18 @@ def test_nothing_is_shown(
         assert repr(secret)[2:20] not in text
         assert secret.hex() not in text
     assert "qzxj" not in text
+
+
+def test_the_search_finds(tmp_path: Path) -> None:
+    """The search of the other tests can fail: in plain, in base64 at each alignment, in hex."""
+    secrets = Secrets(3)
+    for n in range(3):
+        text = b"x" * n + secrets.values[n].encode() + b"yyy"
+        for name, data in (
+            ("plain", text),
+            ("base64", base64.b64encode(text)),
+            ("hex", text.hex().encode()),
+        ):
+            (tmp_path / name).write_bytes(b"some" + data)
+            assert found_in(tmp_path, secrets.all()) == [(name, secrets.values[n])]
+            (tmp_path / name).unlink()

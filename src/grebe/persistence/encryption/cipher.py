@@ -5,7 +5,6 @@ The one module that imports it, and only when something is to be encrypted.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 
@@ -24,11 +23,13 @@ Unseal = Callable[[bytes, bytes, bytes], bytes | None]
 
 def check_available() -> None:
     """Raise EncryptionError if the library is not installed."""
-    if importlib.util.find_spec("cryptography") is None:
+    try:
+        import cryptography  # noqa: F401 - the rest of it takes long to import
+    except ImportError as error:
         raise EncryptionError(
             "encryption needs the extra `encryption`, which is not installed; "
             "pip install 'grebe[encryption]'"
-        )
+        ) from error
 
 
 def random_bytes(size: int) -> bytes:

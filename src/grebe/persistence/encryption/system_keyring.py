@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import importlib.util
 from typing import Any
 
 from grebe.errors import EncryptionError
@@ -46,10 +45,10 @@ def make_key(store_id: str) -> bytes:
 
 
 def _library() -> Any:
-    if importlib.util.find_spec("keyring") is None:
-        raise _unusable()
-    import keyring
-
+    try:
+        import keyring
+    except ImportError as error:
+        raise _unusable() from error
     return keyring
 
 
