@@ -97,17 +97,22 @@ class Finder:
             documents = self._tree.documents(source._scope)
             chosen = self._plan(query, documents) if self.indexes else None
             if chosen is None:
-                entries = list(documents.values())
-                found = self._scan(source, entries, conditions)
-                if found is None:
-                    found = _select(_snapshots(source, list(documents), entries), conditions)
+                ids, entries = list(documents), list(documents.values())
                 examined = len(entries)
             elif chosen.ordered and spec.stop is not None:
                 return self._walk(query, chosen, documents)
             else:
                 rows = list(chosen.rows())
                 examined = len(rows)
-                found = _select(_snapshots_of_rows(source, rows, documents), chosen.conditions)
+                looked_at = _snapshots_of_rows(source, rows, documents)
+        # From here on without the lock: conditions may be functions of the user.
+        if chosen is not None:
+            found = _select(looked_at, chosen.conditions)
+        else:
+            quick = self._scan(source, entries, conditions)
+            found = (
+                _select(_snapshots(source, ids, entries), conditions) if quick is None else quick
+            )
         if spec.orders and not (chosen is not None and chosen.ordered):
             sort(found, spec.orders, spec.stop)
         if spec.offset or spec.limit is not None:

@@ -405,10 +405,8 @@ class Writer(Sides):
                 self.committer.put((doc.path, value, partition, resolved.encrypted))
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
-        if self.finder.indexes:
-            indexes = self.finder.indexes.get(collection)
-            if indexes is not None:
-                indexes.note((document_id,))
+        if collection in self.finder.indexes:
+            self.finder.indexes[collection].note((document_id,))
         if self.broadcasting.watched:
             self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
         return entry
