@@ -26,6 +26,7 @@ BENCHMARKS = [
     "checkpoint_pauses",
     "disk_use",
     "sqlite_persistor",
+    "memory",
     "peers",
 ]
 
