@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from grebe.core.operation import Batch, Put, PutMany
+
 log = logging.getLogger("grebe")
 
 REST_S = 0.0002
@@ -58,7 +60,7 @@ class BackgroundCheckpoint:
         self._asked_above_bytes = 0
         self._has_begun.set()
 
-    def wait_for_room(self, journal_bytes: int) -> None:
+    def wait_for_room(self, journal_bytes: int, batch: Batch) -> None:
         """Let a running checkpoint catch up with a writer that is faster.
 
         Old files, new files and two journals are on the disk then: the first must not grow before
@@ -67,13 +69,16 @@ class BackgroundCheckpoint:
         running = self.thread
         if running is None or not running.is_alive():
             return
-        if self._has_begun.is_set():
-            if journal_bytes > self._size_min_bytes:
-                self._hurry = True
-                running.join()
-                self._hurry = False
-        elif journal_bytes > self._started_at_bytes + self._size_min_bytes:
+        coming_bytes = _payload_bytes(batch)
+        if not self._has_begun.is_set():
+            if journal_bytes + coming_bytes <= self._started_at_bytes + self._size_min_bytes:
+                return
             self._has_begun.wait()
+            journal_bytes = 0  # it has begun anew
+        if journal_bytes + coming_bytes > self._size_min_bytes:
+            self._hurry = True
+            running.join()
+            self._hurry = False
 
     def join(self) -> None:
         """Wait for the end of a running checkpoint."""
@@ -96,3 +101,14 @@ class BackgroundCheckpoint:
             self._asked_above_bytes += max(self._size_min_bytes, RETRY_BYTES_MIN)
         finally:
             self._has_begun.set()
+
+
+def _payload_bytes(batch: Batch) -> int:
+    """Return about how much a batch will add to the journal. O(documents)."""
+    size = 0
+    for part in batch.parts:
+        if isinstance(part, PutMany):
+            size += sum(map(len, part.values))
+        elif isinstance(part, Put):
+            size += len(part.value)
+    return size

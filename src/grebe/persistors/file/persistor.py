@@ -170,7 +170,7 @@ class FilePersistor:
         """Append the batch to the journal and sync it. O(batch). See Persistor."""
         if self._read_only:
             raise ReadOnlyError(self._path)
-        self._background.wait_for_room(self._journal_bytes)
+        self._background.wait_for_room(self._journal_bytes, batch)
         with self._mutex, as_persistence_error(self._path, "written to"):
             before = self._metadata
             record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
