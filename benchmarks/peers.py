@@ -255,8 +255,7 @@ def disk_bytes(directory: str) -> int:
                 found = os.stat(os.path.join(folder, name))
             except FileNotFoundError:  # by the store's own thread, just now
                 continue
-            # The smaller one: blocks of sparse files, length of those not written out yet.
-            total += min(found.st_size, getattr(found, "st_blocks", 1 << 60) * 512 or 1 << 60)
+            total += found.st_size
     return total
 
 

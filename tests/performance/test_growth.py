@@ -127,7 +127,7 @@ def test_a_durable_update_costs_what_changed(tmp_path: Path):
     costs = {}
     for size in SIZES:
         fs = CountingFileSystem()
-        persistor = FilePersistor(tmp_path / f"{size}", file_system=fs)
+        persistor = FilePersistor(tmp_path / f"{size}", file_system=fs, checkpoint_bytes=1 << 40)
         with grebe.open(persistor, commit_interval=3600) as store:
             live = Filled(store, size)
             store.checkpoint()
@@ -151,7 +151,9 @@ def test_bulk_opening_and_checkpoint_are_linear(tmp_path: Path):
         fs = CountingFileSystem()
         directory = tmp_path / f"{size}"
         data = {f"{number}": document(number) for number in range(size)}
-        store = grebe.open(FilePersistor(directory, file_system=fs), commit_interval=3600)
+        # No checkpoint by itself, on its own thread, at a moment of its own.
+        persistor = FilePersistor(directory, file_system=fs, checkpoint_bytes=1 << 40)
+        store = grebe.open(persistor, commit_interval=3600)
 
         def fill(store: grebe.Store = store, data: Any = data) -> None:
             store.collection(f"c{next(numbers)}").create_many(data)
