@@ -25,6 +25,7 @@ BENCHMARKS = [
     "group_commit",
     "checkpoint_pauses",
     "disk_use",
+    "encryption",
     "sqlite_persistor",
     "memory",
     "peers",

@@ -365,7 +365,7 @@ class Writer(Sides):
         node = self.tree.collections.get(collection)
         old = None if node is None else node.documents.get(document_id)
         persist = persist and resolved.persist
-        if resolved.encrypted:
+        if resolved.encrypted and (self.encryption.envelope is None or not persist):
             self.check_key(collection, persist)
         wanted_dependencies: frozenset[str] | None = None
         if (

@@ -435,7 +435,7 @@ def _sealed(parts: Iterable[Part], envelope: Envelope) -> Iterator[Operation | P
         elif isinstance(kind, str):
             puts = list(cast("Iterator[Put]", run))
             documents, values = [put.path for put in puts], [put.value for put in puts]
-            yield from envelope.seal(documents, values, kind).puts()
+            yield envelope.seal(documents, values, kind)
         else:
             for part in run:
                 if isinstance(part, PutMany):
