@@ -36,10 +36,16 @@ A JSON file holds an array of records, an object of id to record, or an object w
 holds the array. A JSON Lines file holds one record a line. The first line of a CSV file names the
 fields; all values are text.
 
+With --format loon it is a directory (or loon.db) of the Dart package Loon: all its collections, in
+partitions with the names of its stores. What was encrypted is encrypted under the store's own key
+(GREBE_KEY or the keyring), unless --decrypt is given. The key of Loon's files is never an argument:
+it comes from --key-file, from GREBE_LOON_KEY or from the terminal.
+
 examples:
   grebe import people.json --into app-data --collection people --id email
   grebe import friends.csv --into app-data --collection people/ann/friends --id name
   curl ... | grebe import - --format jsonl --into app-data --collection log
+  grebe import loon --format loon --into app-data      Loon's directory, or its loon.db
 """
 DUMP_EXAMPLES = """\
 Works beside a running writer, and shows its last commit.
@@ -141,20 +147,32 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_import(commands: Commands[argparse.ArgumentParser]) -> None:
-    text = "load a JSON, JSON Lines or CSV file into a collection"
+    text = "load a JSON, JSON Lines or CSV file into a collection, or the data of Loon"
     parser = described(commands.add_parser, text, IMPORT_EXAMPLES, "import", help=text)
     parser.set_defaults(module="import_file")
-    parser.add_argument("file", metavar="FILE", help="what to import; - is the standard input")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="what to import; - is the standard input; Loon's directory",
+    )
     parser.add_argument("--into", metavar="DIR", required=True, help="store; made if need be")
     parser.add_argument(
-        "--collection", metavar="NAME", required=True, help="name or path of the collection"
+        "--collection", metavar="NAME", help="name or path of the collection (not for loon)"
     )
     parser.add_argument("--id", metavar="FIELD", help="field that holds the id of a record")
-    parser.add_argument("--format", choices=FORMATS, help="default: by the name of the file")
+    parser.add_argument("--format", choices=(*FORMATS, "loon"), help="default: by the name")
     parser.add_argument("--partition", metavar="NAME", help="partition for the collection")
     parser.add_argument(
         "--replace", action="store_true", help="overwrite documents that exist already"
     )
+    loon = parser.add_argument_group("for --format loon, the data of the Dart package Loon")
+    loon.add_argument(
+        "--key-file", metavar="FILE", help="key of its encrypted files (or GREBE_LOON_KEY)"
+    )
+    loon.add_argument(
+        "--decrypt", action="store_true", help="store what was encrypted as plain documents"
+    )
+    loon.add_argument("--slash", metavar="TEXT", help="what to write for / in names and ids")
 
 
 def _add_dump(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import grebe
 from grebe.cli.console import require, track
-from grebe.cli.errors import CommandError
+from grebe.cli.errors import CommandError, UsageError
 from grebe.cli.records import Record, read_records
 from grebe.cli.store_target import open_store
 
@@ -21,6 +21,17 @@ def run(arguments: argparse.Namespace) -> int:
         CommandError: the file or a record of it cannot be imported; nothing was.
         GrebeError: the store cannot be opened or written.
     """
+    if arguments.format == "loon":
+        from grebe.cli import import_loon  # and with it sqlite3, which few imports need
+
+        return import_loon.run(arguments)
+    if arguments.collection is None:
+        raise UsageError("--collection is missing; name the collection to import into")
+    for name, given in (("key-file", arguments.key_file), ("slash", arguments.slash)):
+        if given is not None:
+            raise UsageError(f"--{name} is for --format loon only")
+    if arguments.decrypt:
+        raise UsageError("--decrypt is for --format loon only")
     require("cli", "rich")
     start = time.perf_counter()
     # All of the file is read and checked before the store is opened, let alone made.

@@ -7,12 +7,11 @@ users of the machine can see.
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import re
 import sys
-import warnings
 
+from grebe.cli.asking import ask
 from grebe.cli.errors import UsageError
 from grebe.cli.inspection import counted
 from grebe.cli.store_target import open_store
@@ -61,12 +60,4 @@ def _ask_twice() -> str:
 
 
 def _ask(prompt: str) -> str:
-    try:
-        with warnings.catch_warnings():
-            # It would go on with an echo.
-            warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(prompt, stream=sys.stderr)
-    except (getpass.GetPassWarning, EOFError) as error:
-        raise UsageError(
-            f"there is no terminal to read a passphrase from; set {PRESENT} and {NEW}"
-        ) from error
+    return ask(prompt, f"set {PRESENT} and {NEW}")
