@@ -9,6 +9,7 @@ from grebe.core.entry import Entry
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import Condition
 from grebe.documents.document import Document
+from grebe.documents.models import Adapter
 from grebe.documents.orders import row_key_of
 from grebe.documents.query import Query
 from grebe.documents.snapshot import Snapshot, snapshot_of
@@ -41,7 +42,7 @@ class Membership:
         view: Snapshot[Any] | None = entry.view
         test, row_key = self._test, self.row_key
         if view is None or view._adapter is not self.adapter:
-            view = self._read(document_id, entry)
+            view = read(self._source, document_id, entry, self.adapter)
         try:
             if test is not None and not test(view):
                 return None
@@ -51,11 +52,16 @@ class Membership:
             return None
         return key, view, entry
 
-    def _read(self, document_id: str, entry: Entry) -> Snapshot[Any]:
-        if self.adapter is None:
-            return self._source._snapshot(document_id, entry)
-        collection: Any = self._source  # a group of them has no adapter of its own
-        return snapshot_of(Document(collection, document_id), entry, self.adapter)
+
+def read(source: Any, document_id: str, entry: Entry, adapter: Adapter | None) -> Snapshot[Any]:
+    """Return the snapshot of a document of a query's source, for this adapter.
+
+    None: the source is a group of collections, each of which has its own.
+    """
+    if adapter is None:
+        snapshot: Snapshot[Any] = source._snapshot(document_id, entry)
+        return snapshot
+    return snapshot_of(Document(source, document_id), entry, adapter)
 
 
 def _test_of(conditions: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any] | None:

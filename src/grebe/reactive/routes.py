@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 from grebe.core.entry import Entry
 from grebe.core.ordering import SortKey, ascending
+from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import Comparison, Condition, OneOf, getter_of
 from grebe.documents.query import Query
 from grebe.errors import DocumentTypeError
+from grebe.reactive.membership import read
 
 
 class Routed(Protocol):
@@ -38,11 +40,14 @@ def routing_condition(query: Query[Any]) -> Comparison | OneOf | None:
 class Route:
     """The live queries of a scope that ask for values of one field."""
 
-    __slots__ = ("_by_value", "_get", "_holders", "_lives", "_source", "path")
+    __slots__ = ("_adapter", "_by_value", "_get", "_holders", "_lives", "_source", "key", "path")
 
-    def __init__(self, path: str, source: Any) -> None:
-        """Route by a field of the documents of a query's source."""
+    def __init__(self, key: Hashable, path: str, source: Any) -> None:
+        """Route by a field of the documents of a query's source, as they are read now."""
+        self.key = key
+        """What it is found by."""
         self.path = path
+        self._adapter = source._adapter()
         self._get = getter_of(path)
         self._source = source
         self._lives: set[Any] = set()
@@ -112,10 +117,11 @@ class Route:
         if entry is None:
             return ()
         view = entry.view
-        if view is None or view._adapter is not self._source._adapter():
-            view = self._source._snapshot(document_id, entry)
+        if view is None or view._adapter is not self._adapter:
+            view = read(self._source, document_id, entry, self._adapter)
         try:
-            return ascending(self._get(view.data))
+            data = view._data
+            return ascending(self._get(data if data.__class__ is ReadOnlyDict else view.data))
         except DocumentTypeError:  # no query can have it: reading it fails there too
             return ()
 

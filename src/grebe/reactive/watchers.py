@@ -24,8 +24,8 @@ class ScopeResults:
         self.by_key: dict[Hashable, Any] = {}
         self.asked: dict[Any, None] = {}
         """Those that look at every write of the scope."""
-        self.routes: dict[str, Route] = {}
-        """The others, by the field whose value says which writes concern them."""
+        self.routes: dict[Hashable, Route] = {}
+        """The others, by the field whose value says which writes concern them, as it is read."""
 
     def add(self, live: Any, *, routed: bool) -> None:
         """Add a live result; `routed`: its documents are read as those of the whole scope are."""
@@ -34,9 +34,11 @@ class ScopeResults:
         if condition is None:
             self.asked[live] = None
             return
-        route = self.routes.get(condition.path)
+        source = live.query.source
+        key = condition.path, source._adapter()
+        route = self.routes.get(key)
         if route is None:
-            route = self.routes[condition.path] = Route(condition.path, live.query.source)
+            route = self.routes[key] = Route(key, condition.path, source)
         route.add(live, condition)
 
     def remove(self, live: Any) -> None:
@@ -49,7 +51,7 @@ class ScopeResults:
             return
         route.remove(live, condition)
         if not route:
-            del self.routes[route.path]
+            del self.routes[route.key]
 
 
 class Watchers:
