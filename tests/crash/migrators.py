@@ -1,4 +1,4 @@
-"""A process that migrates: `python -m tests.crash.migrators DIRECTORY`, killed by its parent.
+"""A process that migrates: `python -m tests.crash.migrators TARGET`, killed by its parent.
 
 It says `opening`, then how many documents are of the new version each time that is durable, and
 `done`; then it waits for the end of its standard input.
@@ -43,9 +43,9 @@ def users_of(store: grebe.Store) -> grebe.Collection[Any]:
     )
 
 
-def start(directory: Path) -> subprocess.Popen[bytes]:
+def start(target: str) -> subprocess.Popen[bytes]:
     """Start the process."""
-    command = [sys.executable, "-m", "tests.crash.migrators", str(directory)]
+    command = [sys.executable, "-m", "tests.crash.migrators", target]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     )

@@ -20,11 +20,11 @@ KILLS = max(3, ROUNDS)
 BATCHES = DOCUMENTS // 500
 
 
-def kill_once(directory: Path, chance: random.Random) -> int:
+def kill_once(target: str, chance: random.Random) -> int:
     """Have a migration killed some time after some batch; return how many are acknowledged."""
     batches = chance.randrange(max(1, BATCHES // KILLS))
     delay_s = chance.uniform(0, 0.02)
-    with migrators.start(directory) as process:
+    with migrators.start(target) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(1 + batches)]
         try:
@@ -37,9 +37,9 @@ def kill_once(directory: Path, chance: random.Random) -> int:
     return max(whole, default=0)
 
 
-def check(directory: Path) -> int:
+def check(target: str) -> int:
     """Check that each document is whole, and old or new; return how many are new."""
-    with grebe.open(directory, read_only=True) as store:
+    with grebe.open(target, read_only=True) as store:
         assert store.recovery.clean
         found = {user.id: user.data for user in store.collection("users")}
     assert found.keys() == set(map(str, range(DOCUMENTS)))
@@ -57,22 +57,24 @@ def check(directory: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 20 * KILLS)
-def test_killed_migrations(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+def test_killed_migrations(tmp_path: Path, kind: str) -> None:
     """Every document is of the old or the new version after each kill, and new at the end."""
-    directory = tmp_path / "data"
-    with grebe.open(directory) as store:
+    place = tmp_path / "data"
+    target = f"sqlite:///{place.as_posix()}" if kind == "sqlite" else str(place)
+    with grebe.open(target) as store:
         users = store.collection("users", partition="users")
         users.create_many({str(n): migrators.old_document(n) for n in range(DOCUMENTS)})
     chance = random.Random(SEED)
     new = [0]
     for _ in range(KILLS):
-        acknowledged = kill_once(directory, chance)
-        found = check(directory)
+        acknowledged = kill_once(target, chance)
+        found = check(target)
         assert found >= max(acknowledged, new[-1]), f"seed {SEED}: {acknowledged} lost"
         assert found % 500 == 0 or found == DOCUMENTS, "a batch in part"
         new.append(found)
-    with grebe.open(directory) as store:
+    with grebe.open(target) as store:
         migrators.users_of(store)
         assert store.migrate()["users"].current == DOCUMENTS
-    assert check(directory) == DOCUMENTS
-    report(f"{DOCUMENTS} documents, {KILLS} kills, new after each: {new[1:]} (seed {SEED})")
+    assert check(target) == DOCUMENTS
+    report(f"{kind}: {DOCUMENTS} documents, {KILLS} kills, new after each: {new[1:]} (seed {SEED})")

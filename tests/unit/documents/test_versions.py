@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import grebe
 from grebe.documents.models.versioned import Schema, split, version_of
@@ -95,9 +97,28 @@ def test_the_version_is_in_the_document(value: bytes, stamped: bytes) -> None:
 
 def test_the_first_version_is_not_written() -> None:
     """So a collection costs nothing until it has a second one; unless it could be misread."""
-    assert Schema(1).stamped(b'{"a":1}') == b'{"a":1}'
+    for value in (b'{"a":1}', b"[1]", b'"a"', b"{}"):
+        assert Schema(1).stamped(value) == value
+        assert split(value) == (1, value)
     stamped = Schema(1).stamped(b'{"$version":7}')
     assert split(stamped) == (1, b'{"$version":7}')
+
+
+NAMES = st.sampled_from(["a", "$version", "$value"])
+VALUES = st.recursive(
+    st.integers(1, 4) | st.sampled_from(["x", '"$version"', "$value"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(VALUES, st.integers(1, 12))
+def test_any_value_comes_out_as_it_went_in(value: Any, version: int) -> None:
+    """Also one that looks as if it had a version."""
+    text = json.dumps(value, separators=(",", ":")).encode()
+    found, body = split(Schema(version).stamped(text))
+    assert (found, json.loads(body)) == (version, value)
+    assert version_of(Schema(version).stamped(text)) == version
 
 
 @pytest.mark.parametrize(

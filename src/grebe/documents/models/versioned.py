@@ -52,17 +52,13 @@ class Schema:
 
     def stamped(self, value: bytes) -> bytes:
         """Return a document's JSON with the version in it."""
-        wrapped = value[:1] != b"{" or any(name in value for name in _NAMES)
-        if wrapped:
-            return b'{"$version":%d,"$value":%b}' % (self.version, value)
-        if self.version == FIRST:
+        could_mislead = any(name in value for name in _NAMES)
+        if self.version == FIRST and not could_mislead:
             return value
+        if could_mislead or value[:1] != b"{":
+            return b'{"$version":%d,"$value":%b}' % (self.version, value)
         comma = b"" if value == b"{}" else b","
         return b'{"$version":%d%b%b' % (self.version, comma, value[1:])
-
-    def is_old(self, value: bytes) -> bool:
-        """Tell whether a document has to be migrated. Raises DocumentTypeError."""
-        return version_of(value) < self.version
 
     def check_not_newer(self, value: bytes, path: str) -> None:
         """Raise DocumentTypeError if a document is newer than the code."""
