@@ -90,6 +90,7 @@ from grebe.persistence import copying
 def told(batches, count):
     for batch in batches:
         print("batch", flush=True)
+        sys.stdin.readline()  # so that it is where the parent thinks when it is killed
         yield batch
 
 copying.BATCH_DOCUMENTS = 20
@@ -108,14 +109,20 @@ def test_kills(source: Path, tmp_path: Path, target: str) -> None:
     for seed in rounds(1):
         chance = random.Random(seed)
         for _ in range(KILLS):
-            with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+            pipe = subprocess.PIPE
+            with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe) as process:
+                assert process.stdin is not None
                 assert process.stdout is not None
                 for _ in range(chance.randrange(1, 60 // KILLS)):
                     assert process.stdout.readline() == b"batch\n"
+                    process.stdin.write(b"go on\n")
+                    process.stdin.flush()
                 process.kill()
             with pytest.raises(grebe.PersistenceError, match="interrupted"):
                 grebe.open(place)
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=tmp_path, input="go on\n" * 60, capture_output=True, text=True, check=True
+        )
         said = done.stdout.splitlines()[-1]
         assert "1,200 documents" in said
         assert "were there from an earlier try" in said
