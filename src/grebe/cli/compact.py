@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import grebe
+from grebe.cli.errors import CommandError
 from grebe.cli.inspection import counted, print_json, read_everything
-from grebe.cli.store_files import disk_use, find_store, list_files
+from grebe.cli.store_files import Kind, disk_use, find_store, list_files, names_of
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -18,6 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: there is no store.
         StoreLockedError: a writer has it open.
         CorruptDataError: it is damaged; nothing was changed.
+        CommandError: there are commits with encrypted documents to fold, which needs the key.
         GrebeError: a file cannot be read or written.
     """
     directory = find_store(arguments.directory)
@@ -25,7 +27,13 @@ def run(arguments: argparse.Namespace) -> int:
     # All is read and checked first: a checkpoint must not be the moment when damage is found.
     persistor = grebe.FilePersistor(directory, on_corruption="raise")
     reading = read_everything(directory, persistor, checkpoint=True)
-    after = disk_use(list_files(directory))
+    files = list_files(directory)
+    if names_of(files, Kind.JOURNAL):
+        raise CommandError(
+            f"{arguments.directory}: the journal has commits that only the store's key can fold; "
+            "open the store with it and close it again"
+        )
+    after = disk_use(files)
     folded = reading.recovery.journal_records_replayed
     if arguments.json:
         print_json(

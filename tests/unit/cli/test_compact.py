@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def test_locked(capsys: Capture, tmp_path: Path) -> None:
         assert (code, output, errors.count("\n")) == (1, "", 1)
         assert "is open for writing in process" in errors
         assert len(store.collection("users")) == USERS
+
+
+def test_commits_that_need_the_key(capsys: Capture, tmp_path: Path) -> None:
+    """It does not claim to have folded what it left in the journal."""
+    store = grebe.open(tmp_path / "s", encryption_key=bytes(32))
+    store.collection("secrets", encrypted=True).doc("1").set(1)
+    store.commit()
+    shutil.copytree(tmp_path / "s", tmp_path / "killed")
+    store.close()
+    code, output, errors = call(capsys, "compact", tmp_path / "killed")
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+    assert "key" in errors
+    assert list((tmp_path / "killed").glob("journal-*"))
+    with grebe.open(tmp_path / "killed", encryption_key=bytes(32)) as store:
+        assert store.doc("secrets/1").get() is not None
