@@ -1,0 +1,402 @@
+"""Indexes: the same answers with and without, and kept up to date by everything that writes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+import grebe
+from grebe import Event, field
+from grebe.core.ordering import ascending
+from grebe.documents.fields import Field
+from grebe.documents.indexes import (
+    EVERYTHING,
+    Index,
+    Span,
+    intersection,
+    spans_of,
+)
+from grebe.persistors import MemoryPersistor
+from tests.unit.reactive.test_observer import Ears
+
+Users = grebe.Collection[Any]
+OpenStore = Callable[..., grebe.Store]
+AGE = Field("age")
+ADULTS = AGE >= 18
+
+
+@pytest.fixture
+def users(store: grebe.Store) -> Users:
+    users = store.collection("users", indexes=["age", "address.city"])
+    users.create_many({f"{age}": user(age) for age in range(100)})
+    return users
+
+
+def user(age: Any) -> dict[str, Any]:
+    return {"age": age, "address": {"city": f"city {age}"}}
+
+
+def ids(query: Any) -> list[str]:
+    return [snapshot.id for snapshot in query]
+
+
+def looked_at(query: Any) -> tuple[str | None, int]:
+    explained = query.explain()
+    return explained.index, explained.examined
+
+
+# --- kept up to date by
+
+
+def test_writes(users: Users) -> None:
+    """create, set, replace, update, modify, edit and delete, one by one."""
+    old = users.where(AGE > 97)
+    assert ids(old) == ["98", "99"]
+    users.doc("new").create(user(100))
+    users.doc("1").set(user(101))
+    users.doc("2").replace(user(102))
+    users.doc("3").update(age=103)
+    users.doc("4").modify(lambda _: user(104))
+    with users.doc("5").edit() as draft:
+        draft["age"] = 105
+    users.doc("98").update(age=0)
+    users.doc("99").delete()
+    assert ids(old) == ["1", "2", "3", "4", "5", "new"]
+    assert looked_at(old) == ("age", 6)
+
+
+def test_bulk_writes(store: grebe.Store, users: Users) -> None:
+    """create_many and replace of the collection, and its deletion."""
+    old = users.where(AGE > 98)
+    assert ids(old) == ["99"]
+    users.create_many({"a": user(200), "b": user(1)})
+    assert ids(old) == ["99", "a"]
+    users.replace({"b": user(300), "7": user(99)})
+    assert ids(old) == ["7", "b"]
+    users.delete()
+    assert ids(old) == []
+    users.doc("z").set(user(99))
+    store.clear()
+    assert ids(old) == []
+
+
+def test_silent_and_unpersisted_writes(users: Users) -> None:
+    """Whoever is told, whatever is stored."""
+    old = users.where(AGE > 98)
+    assert ids(old) == ["99"]
+    users.doc("a").set(user(100), broadcast=False)
+    users.doc("b").set(user(100), persist=False)
+    users.doc("99").delete(broadcast=False)
+    assert ids(old) == ["a", "b"]
+
+
+def test_deletions_of_what_is_above(store: grebe.Store) -> None:
+    """A subtree's documents leave their indexes."""
+    friends = store.collection("users/1/friends", indexes=["age"])
+    friends.create_many({"a": user(1), "b": user(2)})
+    query = friends.where(AGE >= 1)
+    assert looked_at(query) == ("age", 2)
+    store.doc("users/1").delete()
+    assert (ids(query), looked_at(query)) == ([], ("age", 0))
+    friends.doc("c").set(user(5))
+    assert (ids(query), looked_at(query)) == (["c"], ("age", 1))
+    store.collection("users").delete()
+    assert ids(query) == []
+
+
+def test_batches_and_transactions(store: grebe.Store, users: Users) -> None:
+    """Inside a batch its writes are found; a transaction's only after it, or never."""
+    old = users.where(AGE > 98)
+    assert ids(old) == ["99"]
+    with store.batch():
+        users.doc("a").set(user(100))
+        assert ids(old) == ["99", "a"]
+    with store.transaction() as tx:
+        tx.set(users.doc("b"), user(100))
+        tx.delete(users.doc("99"))
+        assert ids(old) == ["99", "a"]
+    assert ids(old) == ["a", "b"]
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:  # noqa: PT012
+        tx.set(users.doc("c"), user(100))
+        raise ZeroDivisionError
+    assert ids(old) == ["a", "b"]
+
+
+def test_loading(open_store: OpenStore) -> None:
+    """Documents that come from disk are found, and memory's own stay."""
+    kept = MemoryPersistor()
+    with open_store(kept) as before:
+        before.collection("users").create_many({f"{age}": user(age) for age in range(20)})
+    store = open_store(kept, hydrate=False)
+    users = store.collection("users", indexes=["age"])
+    adults = users.where(ADULTS)
+    assert looked_at(adults) == ("age", 0)
+    users.doc("19").set(user(1))
+    store.hydrate("users/18")
+    assert (ids(adults), looked_at(adults)) == (["18"], ("age", 1))
+    store.hydrate()
+    assert (ids(adults), looked_at(adults)) == (["18"], ("age", 1))
+    assert ids(users.where(AGE <= 1).order_by("age")) == ["0", "19", "1"]
+
+
+def test_hundreds_of_changes_between_two_questions(users: Users) -> None:
+    """Whether few or many changed since, the answer is right."""
+    rng = random.Random(1)
+    wanted: dict[str, int] = {f"{age}": age for age in range(100)}
+    for count in (1, 5, 200, 3, 50):
+        for _ in range(count):
+            name = f"{rng.randrange(150)}"
+            if name in wanted and rng.random() < 0.3:
+                del wanted[name]
+                users.doc(name).delete()
+            else:
+                wanted[name] = rng.randrange(120)
+                users.doc(name).set(user(wanted[name]))
+        found = users.where(AGE >= 60, AGE < 80)
+        assert {user.id for user in found} == {key for key, n in wanted.items() if 60 <= n < 80}
+        assert [user.data["age"] for user in found.order_by("age")] == sorted(
+            n for n in wanted.values() if 60 <= n < 80
+        )
+        assert found.explain().index == "age"
+
+
+# --- added and dropped
+
+
+def test_an_index_is_added_to_a_filled_collection(store: grebe.Store) -> None:
+    """And dropped, and exchanged for another; a query made before uses what is there."""
+    users = store.collection("users")
+    users.create_many({f"{age}": user(age) for age in range(50)})
+    adults = users.where(ADULTS, field("address.city") == "city 20")
+    wanted = ids(adults)
+    assert looked_at(adults) == (None, 50)
+    for fields, used in [
+        (["age"], ("age", 32)),
+        (["age", "address.city"], ("address.city", 1)),
+        (["address.city"], ("address.city", 1)),
+        ([], (None, 50)),
+        (["age"], ("age", 32)),
+        (None, (None, 50)),
+    ]:
+        store.collection("users", indexes=fields)
+        assert looked_at(adults) == used, fields
+        assert ids(adults) == wanted == ["20"]
+        users.doc("x").set(user(20))
+        assert ids(adults) == ["20", "x"]
+        users.doc("x").delete()
+
+
+def test_asking_again_without_the_option_changes_nothing(store: grebe.Store, users: Users) -> None:
+    """It is remembered for the path; other collections have their own."""
+    assert looked_at(store.collection("users").where(ADULTS)) == ("age", 82)
+    store.collection("users", partition="x")
+    assert looked_at(users.where(ADULTS)) == ("age", 82)
+    assert looked_at(users.doc("1").collection("users").where(ADULTS)) == (None, 0)
+
+
+def test_indexes_on_fields(store: grebe.Store) -> None:
+    """A field may be given as field(), and twice."""
+    users = store.collection("users", indexes=[field("age"), "age", "address.city"])
+    users.doc("1").set(user(20))
+    assert looked_at(users.where(ADULTS)) == ("age", 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"), [("age", TypeError), ([1], TypeError), (1, TypeError), (["a."], ValueError)]
+)
+def test_what_is_no_index_is_refused(store: grebe.Store, wrong: Any, kind: type[Exception]) -> None:
+    """At the call; what was there stays."""
+    users = store.collection("users", indexes=["age"])
+    users.doc("1").set(user(20))
+    with pytest.raises(kind):
+        store.collection("users", indexes=wrong)
+    assert looked_at(users.where(ADULTS)) == ("age", 1)
+
+
+# --- models
+
+
+@dataclass
+class City:
+    city: str
+
+
+@dataclass
+class Reading:
+    real: float
+
+
+class Person(msgspec.Struct):
+    age: int | None = None
+    address: City | None = None
+
+
+def test_models_are_indexed_by_attributes(store: grebe.Store) -> None:
+    """Defaults, nested models, and an index on a whole nested model."""
+    people = store.collection("people", model=Person, indexes=["age", "address.city", "address"])
+    people.create_many(
+        {f"{n}": Person(n % 7, City(f"{n % 5}")) if n % 3 else Person() for n in range(30)}
+    )
+    for query in [
+        people.where(field("address.city") == "3"),
+        people.where(field("age") == None),  # noqa: E711
+        people.order_by("address").limit(20),
+        people.order_by("address", desc=True).limit(5),
+    ]:
+        with_index = ids(query)
+        assert query.explain().index is not None
+        store.collection("people", indexes=[])
+        assert ids(query) == with_index
+        store.collection("people", indexes=["age", "address.city", "address"])
+    for n in range(0, 30, 2):  # objects leave their places
+        people.doc(f"{n}").set(Person(1, City(f"{n % 4}")))
+        assert len(people.order_by("address").limit(30)) == 30
+
+
+def test_another_model_is_no_reason_for_wrong_answers(store: grebe.Store) -> None:
+    """A reference that reads documents in another way sees its own values."""
+    people = store.collection("people", model=Person)
+    raw = store.collection("people", model=None, indexes=["age"])
+    raw.create_many({"a": {}, "b": {"age": 1}})
+    assert ids(raw.where(AGE.exists())) == ["b"]
+    assert ids(people.where(AGE.exists())) == ["a", "b"]
+    assert ids(people.where(AGE == None)) == ["a"]  # noqa: E711
+    assert looked_at(people.where(AGE == 1)) == (None, 2)
+    assert looked_at(raw.where(AGE == 1)) == ("age", 1)
+
+
+def test_a_document_that_cannot_be_read(store: grebe.Store) -> None:
+    """With an index as without: the query raises, naming it, until it is mended."""
+    store.collection("people").create_many(
+        {"a": {"age": 1}, "bad": {"age": "old"}, "c": {"age": 3}}
+    )
+    people = store.collection("people", model=Person, indexes=["age"])
+    ask: list[Callable[[], Any]] = [
+        lambda: people.where(AGE == 1).get(),
+        lambda: people.order_by("age").limit(1).get(),
+        lambda: people.where(AGE == 1).count(),
+        lambda: people.where(AGE == 1).observe(),
+    ]
+    for one in ask:
+        with pytest.raises(grebe.DocumentTypeError, match="people/bad"):
+            one()
+    store.collection("people").doc("bad").delete()
+    assert ids(people.where(AGE == 1)) == ["a"]
+    assert looked_at(people.where(AGE == 1)) == ("age", 1)
+    store.collection("people", model=None).doc("bad").set({"age": "old"})
+    people = store.collection("people", model=Person)
+    with pytest.raises(grebe.DocumentTypeError, match="people/bad"):
+        people.where(AGE == 1).get()
+    store.collection("people", model=None).doc("bad").set({"age": 1})
+    assert ids(store.collection("people", model=Person).where(AGE == 1)) == ["a", "bad"]
+
+
+# --- with others
+
+
+def test_live_queries_begin_with_an_index(users: Users) -> None:
+    """What they start with, and what they are told, are the same as without."""
+    ears = Ears(users.where(AGE > 97).order_by("age", desc=True).observe())
+    assert ids(ears.observer.get()) == ["99", "98"]
+    users.doc("a").set(user(98.5))
+    assert [[(c.event, c.id, c.index) for c in told] for told in ears.changes] == [
+        [(Event.ADDED, "a", 1)]
+    ]
+
+
+def test_a_key_that_is_a_nan(store: grebe.Store) -> None:
+    """No comparison meets it, and it does not put others out of order."""
+
+    rows = store.collection(
+        "rows",
+        from_json=lambda text: Reading(float(text)),
+        to_json=lambda reading: str(reading.real),
+        indexes=["real"],
+    )
+    values = {"a": 1.0, "b": float("nan"), "c": 0.5, "d": float("nan"), "e": float("inf")}
+    rows.create_many({name: Reading(real) for name, real in values.items()})
+    assert ids(rows.where(field("real") > 0.5)) == ["a", "e"]
+    assert ids(rows.where(field("real") < 9)) == ["a", "c"]
+    assert ids(rows.where(field("real") >= float("nan"))) == []
+    assert ids(rows.order_by("real").limit(9)) == ["b", "d", "c", "a", "e"]
+    rows.doc("b").set(Reading(2.0))
+    assert ids(rows.order_by("real", desc=True).limit(9)) == ["e", "b", "a", "c", "d"]
+
+
+# --- spans
+
+
+ROWS = [
+    (*ascending(value), number, f"{number}")
+    for number, value in enumerate(
+        [None, False, True, -1, 0, 0.5, 1, 1.0, 2, "", "a", "aa", "ab", "b", [], [1], {}, {"a": 1}]
+    )
+]
+
+
+def inside(span: Span) -> list[Any]:
+    return [row for row in ROWS if span.lower <= row < span.upper]
+
+
+def test_spans_can_be_cut() -> None:
+    """The intersection has the rows that are in both, ascending, and no empty ones."""
+    conditions = [AGE > 0, AGE <= 1, AGE == 1, AGE.in_(["a", 1, None]), AGE >= "a", AGE.exists()]
+    conditions += [AGE.starts_with("a"), AGE < True, AGE.in_([]), AGE == [1]]
+    for one in conditions:
+        for other in conditions:
+            left, right = spans_of(one), spans_of(other)
+            assert left is not None
+            assert right is not None
+            cut = intersection(left, right)
+            both = [row for span in left for row in inside(span)]
+            both = [row for row in both if any(row in inside(span) for span in right)]
+            assert [row for span in cut for row in inside(span)] == both
+            assert all(span.lower < span.upper for span in cut)
+    assert intersection([EVERYTHING], [EVERYTHING]) == [EVERYTHING]
+
+
+def test_what_no_span_can_say() -> None:
+    """`!=`, parts, patterns, NaN and moments are left to the documents."""
+    for condition in [
+        AGE != 1,
+        AGE.contains("a"),
+        AGE.matches("^a"),
+        ~(AGE == 1),
+        (AGE == 1) | (AGE == 2),
+        float("nan") == AGE,
+        AGE.in_([1, object()]),
+    ]:
+        assert spans_of(condition) is None
+
+
+@pytest.mark.parametrize("count", [1, 3, 200])
+def test_descending_rows_keep_equals_as_inserted(count: int) -> None:
+    """Whether few or many are equal, from any place to any other."""
+    index = Index("n")
+    keys = [place // count for place in range(3 * count)]
+    index.replace(
+        {f"{place}": index.row_of(f"{place}", place, {"n": n}) for place, n in enumerate(keys)}
+    )
+    wanted = sorted(range(len(keys)), key=lambda place: -keys[place])
+    found = [row[-2] for row in index.rows(index.places([EVERYTHING]), desc=True)]
+    assert found == wanted
+    spans = [Span((4, 0), (4, 1)), Span((4, 2), (4, 3))]
+    some = [row[-2] for row in index.rows(index.places(spans), desc=True)]
+    assert some == [place for place in wanted if keys[place] != 1]
+
+
+def test_a_broken_index_is_noticed(store: grebe.Store, users: Users) -> None:
+    """The check that follows every test compares it with one made anew."""
+    assert ids(users.where(AGE == 5)) == ["5"]
+    engine = store._engine
+    index = engine.finder.indexes["users"].by_path["age"]
+    row = index._rows_by_id["5"]
+    index.put("5", None)
+    with pytest.raises(AssertionError, match="index age is out of date"):
+        engine.check()
+    index.put("5", row)
