@@ -96,6 +96,66 @@ found
     assert found == [{"age": 28}, True, 0]
 
 
+def test_other_persistors_work_in_the_page(page: Page) -> None:
+    """In its own file system, which lives as long as the page; checkpoints are made at close."""
+    found = page.python("""
+import grebe, os
+with grebe.open("/data/files", checkpoint_bytes=1000) as store:
+    for n in range(100):
+        store.doc(f"users/{n}").set({"text": "x" * 100})
+        store.commit()
+with grebe.open("/data/files") as store:
+    found = [len(store.collection("users")), store.recovery.clean]
+found.append(sorted(os.listdir("/data/files")))
+kept = grebe.MemoryPersistor()
+async with await grebe.aopen(kept) as store:
+    store.doc("a/1").set(1)
+async with await grebe.aopen(kept) as store:
+    found.append(store.doc("a/1").get().data)
+found
+""")
+    assert found == [100, True, [".lock", "__manifest__.json", "__store__.json"], 1]
+
+
+def test_encryption_is_refused_not_ignored(page: Page) -> None:
+    """There is no library for it: the write raises, and nothing is stored in plain."""
+    found = page.python("""
+import grebe
+said = []
+async with await grebe.aopen("indexeddb:secret", encryption_key=b"k" * 32) as store:
+    try:
+        store.collection("secrets", encrypted=True).doc("1").set({"pin": 1234})
+    except grebe.EncryptionError as error:
+        said.append(str(error))
+try:
+    await grebe.aopen("indexeddb:secret", encrypted=True, encryption_key=b"k" * 32)
+except grebe.EncryptionError as error:
+    said.append(str(error))
+async with await grebe.aopen("indexeddb:secret") as store:
+    found = [len(store.collection("secrets")), said]
+found
+""")
+    assert found[0] == 0
+    assert ["grebe[encryption]" in said for said in found[1]] == [True, True], found
+
+
+def test_a_worker_will_do(page: Page) -> None:
+    """A dedicated worker has all that is needed, and is another holder of the lock."""
+    found = page.evaluate("""new Promise((resolve, reject) => {
+        const worker = new Worker("/worker.mjs", { type: "module" });
+        worker.onmessage = (event) => { worker.terminate(); resolve(event.data); };
+        worker.onerror = (event) => reject(new Error(event.message));
+    })""")
+    assert found == "28"
+    found = page.python("""
+import grebe
+async with await grebe.aopen("indexeddb:worker") as store:
+    found = store.doc("users/1").get().data
+found
+""")
+    assert found == {"age": 28}
+
+
 def test_migrations_go_on_in_a_task(page: Page) -> None:
     """In the background, awaited, and blocking where the browser can suspend."""
     found = page.python("""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from grebe.core.operation import Batch, Put, PutMany
+from grebe.persistence.blocking import HAS_THREADS
 
 log = logging.getLogger("grebe")
 
@@ -45,8 +46,13 @@ class BackgroundCheckpoint:
         return journal_bytes > max(self._size_min_bytes, self._asked_above_bytes)
 
     def start_if_due(self, journal_bytes: int, replaced_bytes: int) -> None:
-        """Start a checkpoint if the journal has grown enough for what it would replace."""
-        if journal_bytes <= replaced_bytes * JOURNAL_SHARE_MAX:
+        """Start a checkpoint if the journal has grown enough for what it would replace.
+
+        Where there are no threads only those are made that are asked for: when the store is closed.
+        """
+        if not HAS_THREADS:
+            self._asked_above_bytes = journal_bytes
+        elif journal_bytes <= replaced_bytes * JOURNAL_SHARE_MAX:
             # Not asked again before the journal can be large enough.
             self._asked_above_bytes = int(replaced_bytes * JOURNAL_SHARE_MAX)
         elif self.thread is None or not self.thread.is_alive():
