@@ -59,6 +59,7 @@ def test_retries_have_their_delays(clock: FakeClock) -> None:
 
 
 def test_an_explicit_commit_needs_no_time(clock: FakeClock) -> None:
+    before = set(threading.enumerate())  # other tests may have left stores open
     fake = FakePersistor()
     with clock.open(fake) as store:
         store.doc("u/1").set({})
@@ -69,7 +70,8 @@ def test_an_explicit_commit_needs_no_time(clock: FakeClock) -> None:
         store.doc("u/2").set({})
         clock.advance(0.1)
         assert fake.attempts == 2
-    assert [t for t in threading.enumerate() if t.name == "grebe-committer"] == []
+        begun = set(threading.enumerate()) - before
+        assert [thread for thread in begun if thread.name == "grebe-committer"] == []
 
 
 def test_several_stores_have_one_clock(clock: FakeClock) -> None:
