@@ -9,7 +9,7 @@ import msgspec
 import pydantic
 
 import grebe
-from grebe import Change, Collection, Document, Observer, Snapshot
+from grebe import Change, Collection, Document, Event, Observer, Query, Snapshot, agg, field
 
 
 @dataclass
@@ -115,3 +115,45 @@ for progress in store.migrate().values():
     assert_type(progress.waiting, int)
 store.collection("v", model=User, version="2")  # type: ignore[call-overload]  # a number is wanted
 store.collection("v", model=User, verson=2)  # type: ignore[call-overload]  # no such option
+
+# --- queries
+
+condition = field("age") >= 18
+everyone = users.where(condition, ~(field("address.city") == "Rome") | field("name").exists())
+everyone = everyone.where(lambda user: user.data.age > 3, field("tags").contains("x"))
+assert_type(everyone, Query[User])
+assert_type(users.where(field("age").in_([1, 2]) & (field("name") != None)), Query[User])  # noqa: E711
+assert_type(everyone.order_by("age", field("name"), desc=True), Query[User])
+assert_type(everyone.order_by(key=lambda user: user.data.name).limit(3).offset(1), Query[User])
+assert_type(everyone.get(), Sequence[Snapshot[User]])
+assert_type(everyone.get()[0].data.age, int)
+assert_type(everyone.first(), Snapshot[User] | None)
+assert_type(everyone.count(), int)
+assert_type(everyone.explain().index, str | None)
+assert_type(everyone.explain().examined, int)
+total = everyone.aggregate(
+    n=agg.count(), age=agg.avg(field("age")), name=agg.max(lambda user: user.id)
+)
+assert_type(total.get(), dict[Any, Any])
+assert_type(everyone.group_by("age", "name").aggregate(n=agg.count()).get(), dict[Any, Any])
+assert_type(store.collection_group("friends").where(condition), Query[Any])
+with total.observe() as amounts:
+    assert_type(amounts.get(), dict[Any, Any])
+
+
+def place(changes: list[Change[User]]) -> None:
+    for change in changes:
+        assert_type(change.index, int | None)
+        assert_type(change.prev_index, int | None)
+        assert_type(change.event, Event)
+        assert_type(change.data, User | None)
+
+
+with everyone.observe() as ordered:
+    ordered.subscribe_changes(place)
+everyone.limit("3")  # type: ignore[arg-type]  # a number is wanted
+everyone.where(18)  # type: ignore[arg-type]  # a condition is wanted
+everyone.order_by(18)  # type: ignore[arg-type]  # a field is wanted
+everyone.aggregate(n=1)  # type: ignore[arg-type]  # what agg.count() and the like return
+everyone.where(lambda user: user.data.nme == "x")  # type: ignore[attr-defined]  # no such field
+field("name").starts_with(1)  # type: ignore[arg-type]  # a text is wanted
