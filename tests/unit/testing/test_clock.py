@@ -70,8 +70,8 @@ def test_an_explicit_commit_needs_no_time(clock: FakeClock) -> None:
         store.doc("u/2").set({})
         clock.advance(0.1)
         assert fake.attempts == 2
-        begun = set(threading.enumerate()) - before
-        assert [thread for thread in begun if thread.name == "grebe-committer"] == []
+    begun = set(threading.enumerate()) - before
+    assert [thread for thread in begun if thread.name == "grebe-committer"] == []
 
 
 def test_several_stores_have_one_clock(clock: FakeClock) -> None:
