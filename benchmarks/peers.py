@@ -12,7 +12,6 @@ import itertools
 import math
 import os
 import random
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,10 +142,8 @@ def open_all(peer: str, directory: str, count: int) -> Found:
 
 
 def _opened(peer: str, directory: str, look: Callable[[Peer], Any]) -> Found:
-    shutil.copytree(directory, directory + ".warm-up")  # imports, and the page cache
-    warm_up = PEERS[peer](directory + ".warm-up")
-    warm_up.close()
-    shutil.rmtree(directory + ".warm-up")
+    with scratch() as empty:  # for the imports; what was just written is in the page cache
+        PEERS[peer](empty).close()
     before = peak_mb()
     with Watch() as watch:
         store = PEERS[peer](directory)
