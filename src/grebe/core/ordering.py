@@ -129,10 +129,10 @@ def _ranked(value: Any) -> tuple[int, Any]:
             return RANK_BOOL, int(value)
         case enum.Enum():
             return _ranked(value.value)
-        case Decimal() if value.is_nan():  # one that signals would raise when it is compared
-            return RANK_NAN, 0
-        case int() | float() | Decimal() | fractions.Fraction():
+        case int() | float() | fractions.Fraction():
             return (RANK_NUMBER, value) if value == value else (RANK_NAN, 0)
+        case Decimal():  # a NaN that signals raises if it is compared
+            return (RANK_NAN, 0) if value.is_nan() else (RANK_NUMBER, value)
         case str():
             return RANK_TEXT, str.__str__(value)
         case bytes() | bytearray():
