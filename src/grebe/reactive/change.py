@@ -19,7 +19,8 @@ HYDRATED = 4
 WRITTEN = 8
 """Mark: the document itself was written, loaded or deleted; without it, it was only touched."""
 AGAIN = 16
-"""Mark: it was marked more than once, so that what was written may be what was there before."""
+"""Mark: what was written may be what was there before: it was marked more than once, or somebody
+else wrote it."""
 FLAG_BITS = 5
 
 

@@ -194,14 +194,12 @@ class LiveQuery(LiveResult):
         loud = self._announced(marks)
         if not loud:
             return
-        apart = [observer for observer in self.observers if observer.told is not None]
-        alike = self.observers
-        if apart:
-            for observer in apart:
+        alike = [observer for observer in self.observers if observer.told is None]
+        for observer in self.observers if len(alike) < len(self.observers) else ():
+            if observer.told is not None:
                 self._tell([observer], loud, {**self._before, **observer.told}, deliver)
                 kept = {key: told for key, told in observer.told.items() if key not in loud}
                 observer.told = kept or None
-            alike = [observer for observer in self.observers if observer not in apart]
         self._tell(alike, loud, self._before, deliver)
         for document_id in loud:
             if self._before.pop(document_id, loud) is not loud and self.route is not None:

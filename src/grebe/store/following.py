@@ -18,7 +18,7 @@ from grebe.documents.models.versioned import version_of
 from grebe.documents.snapshot import respell
 from grebe.errors import DocumentTypeError
 from grebe.persistence.resolver import readable_resolver
-from grebe.reactive.change import LOUD
+from grebe.reactive.change import AGAIN, LOUD
 from grebe.store.writing import Writer
 
 log = logging.getLogger("grebe")
@@ -81,7 +81,8 @@ def _put(writer: Writer, put: Put) -> None:
             writer.rebuild_dependencies(writer.reference(put.path))
         except Exception:
             log.exception("depends_on of %s failed; it depends on nothing new", put.path)
-    writer.note(collection, (document_id,), LOUD)
+    # Somebody else may have written the same value in other words.
+    writer.note(collection, (document_id,), LOUD | AGAIN)
 
 
 def _is_migrated(writer: Writer, collection: str, old: bytes, put: Put) -> bool:

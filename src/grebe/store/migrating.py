@@ -91,10 +91,12 @@ class Migrator:
     def _start(self) -> None:
         if self._threads:
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run_thread, name="grebe-migration", daemon=True
                 )
-                self._thread.start()
+                with contextlib.suppress(RuntimeError):  # the interpreter is about to exit
+                    thread.start()
+                    self._thread = thread
         elif self._task is None or self._task.done():
             loop = asyncio.events._get_running_loop()
             if loop is not None:  # otherwise with the next call that is made in one

@@ -134,6 +134,18 @@ class Shared:
         self.deliver = deliver
 
 
+def test_the_same_value_in_other_words_is_no_change() -> None:
+    """Another program may store the same JSON with its keys in another order, or spaces."""
+    shared = Shared()
+    with grebe.open(shared) as store:
+        shared.deliver(Batch([Put("users/1", b'{"n":1,"a":2}')]))
+        told, _ = watched(store, "users")
+        shared.deliver(Batch([Put("users/1", b'{"a": 2, "n": 1}')]))
+        assert told == []
+        shared.deliver(Batch([Put("users/1", b'{"a":3,"n":1}')]))
+        assert told == [[("modified", "1", {"a": 3, "n": 1}, {"n": 1, "a": 2})]]
+
+
 def test_a_persistor_may_deliver_commits_of_others() -> None:
     """What `follow` delivers changes memory and is told; it is not committed back."""
     shared = Shared()
