@@ -24,6 +24,8 @@ TASKS = ["Buy milk", "Water the plants", "Kill the browser", "See what is left"]
 def address(site: conftest.parts.Site) -> Iterator[str]:
     """Run the command that the documentation names; return the address that it prints."""
     command = [sys.executable, str(EXAMPLE / "serve.py"), "--port", "0"]
+    # In a job of a shell's background SIGINT is ignored, and what it starts would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
         assert served.stdout is not None
         lines = iter(served.stdout.readline, "")
