@@ -92,16 +92,12 @@ class Finder:
     def _answer(self, query: Query[Any]) -> tuple[Found, str | None, int]:
         """Return the documents, the name of the index and how many documents were looked at."""
         source, spec = query.source, query.spec
-        conditions = spec.conditions
         with self._lock:
             documents = self._tree.documents(source._scope)
             chosen = self._plan(query, documents) if self.indexes else None
-            if chosen is None:
-                ids, entries = list(documents), list(documents.values())
-                examined = len(entries)
-            elif chosen.ordered and spec.stop is not None:
-                return self._walk(query, chosen, documents)
-            else:
+            if chosen is not None:
+                if chosen.ordered and spec.stop is not None:
+                    return self._walk(query, chosen, documents)
                 rows = list(chosen.rows())
                 examined = len(rows)
                 looked_at = _snapshots_of_rows(source, rows, documents)
@@ -109,24 +105,30 @@ class Finder:
         if chosen is not None:
             found = _select(looked_at, chosen.conditions)
         else:
-            quick = self._scan(source, entries, conditions)
-            found = (
-                _select(_snapshots(source, ids, entries), conditions) if quick is None else quick
-            )
+            found, examined = self._scan(source, spec.conditions)
         if spec.orders and not (chosen is not None and chosen.ordered):
             sort(found, spec.orders, spec.stop)
         if spec.offset or spec.limit is not None:
             found = found[spec.offset : spec.stop]
         return found, None if chosen is None else chosen.index.path, examined
 
-    def _scan(self, source: Any, entries: list[Entry], conditions: Sequence[Any]) -> Found | None:
-        """Return the documents that meet conditions, if a tight loop can tell; or None."""
-        if not conditions or not isinstance(conditions[0], Condition):
-            return None
-        if source._scope in self.remodelled or not isinstance(source._adapter(), PlainAdapter):
-            return None
-        found = conditions[0].select_read(entries)
-        return None if found is None else _select(found, conditions[1:])
+    def _scan(self, source: Any, conditions: Sequence[Any]) -> tuple[Found, int]:
+        """Return the documents that meet conditions, and how many were looked at: all."""
+        first = conditions[0] if conditions else None
+        if (
+            isinstance(first, Condition)
+            and isinstance(source._adapter(), PlainAdapter)
+            and source._scope not in self.remodelled
+        ):
+            with self._lock:  # without the ids: touching those takes as long as half of the loop
+                entries = list(self._tree.documents(source._scope).values())
+            found = first.select_read(entries)
+            if found is not None:
+                return _select(found, conditions[1:]), len(entries)
+        with self._lock:
+            documents = self._tree.documents(source._scope)
+            ids, entries = list(documents), list(documents.values())
+        return _select(_snapshots(source, ids, entries), conditions), len(entries)
 
     def _walk(
         self, query: Query[Any], chosen: Plan, documents: Mapping[str, Entry]
