@@ -109,3 +109,28 @@ def test_kills_in_the_middle_of_commits(
             return
         page.start(f"await write({json.dumps(f'{seed} {life}')}, {number})")
         acknowledged = read_until_killed(chromium, page, chance.randint(1, ACKNOWLEDGEMENTS_MAX))
+
+
+@pytest.mark.slow
+def test_what_the_browser_deletes_as_damaged_is_told_of(
+    start: conftest.Start, site: conftest.parts.Site, tmp_path: Path
+) -> None:
+    """Chromium deletes a database whose files are damaged: the store is empty, but not clean."""
+    url = f"{site.url}page.html?wheels=own&wheels=wheels"
+    profile = tmp_path / "profile"
+    chromium = start(profile)
+    page = live(chromium, url)
+    assert check(page.python(WRITE), 0) == 0
+    page.start('await write("damaged", 0)')
+    read_until_killed(chromium, page, 20)
+    (log,) = (profile / "data/Default/IndexedDB").glob("*/*.log")
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    log.write_bytes(data)
+
+    chromium = start(profile)
+    page = live(chromium, url)
+    assert page.python(WRITE) == [{}, [], [], False]
+    assert "has deleted all documents" in page.python("store.recovery.messages[0]")
+    assert check(page.python("await store.aclose()\n" + WRITE), 0) == 0, "told once"
+    chromium.kill()

@@ -39,6 +39,7 @@ class SimulatedDatabase:
         self._open = False
         self._lock_name = f"grebe:{name}"
         self.lost = False
+        self.deleted = ""
         self.leave: Callable[[], None] = lambda: None
 
     async def lock(self) -> bool:

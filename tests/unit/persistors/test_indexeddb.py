@@ -449,6 +449,29 @@ def test_a_damaged_chunk_is_set_aside_and_its_whole_blocks_are_kept(site: Site) 
     run(main)
 
 
+@pytest.mark.parametrize("on_corruption", ["quarantine", "raise"])
+def test_a_database_that_the_browser_has_deleted_is_not_taken_for_new(
+    site: Site, on_corruption: str
+) -> None:
+    """It is empty, and said not to be clean."""
+
+    async def main() -> None:
+        database = site.database()
+        database.deleted = "checksum mismatch"
+        one = IndexedDBPersistor("app", database=database, on_corruption=on_corruption)
+        if on_corruption == "raise":
+            with pytest.raises(grebe.CorruptDataError, match="has deleted all documents"):
+                await one.open()
+            return
+        await one.open()
+        assert await rows(one) == {}
+        assert not one.recovery.clean
+        assert "has deleted all documents (checksum mismatch)" in one.recovery.messages[0]
+        await one.close()
+
+    run(main)
+
+
 def test_a_missing_chunk_is_told_of(site: Site) -> None:
     async def main() -> None:
         await filled(site)

@@ -29,6 +29,7 @@ class BrowserDatabase:
         self._name = name
         self._connection: Any = None
         self.lost = False
+        self.deleted = ""
         self._release: Callable[[], object] | None = None
         self._held: Any = None
         self._handlers: list[Any] = []
@@ -90,6 +91,8 @@ class BrowserDatabase:
                 missing = True
                 event.target.transaction.abort()
                 return
+            if getattr(event, "dataLoss", "none") == "total":
+                self.deleted = str(event.dataLossMessage)
             for name in MAPS:
                 event.target.result.createObjectStore(name)
 

@@ -42,6 +42,10 @@ class Database(Protocol):
     lost: bool
     """Whether the browser has closed the connection, for another tab or for reasons of its own."""
 
+    deleted: str
+    """Why the browser has deleted a database of this name just before it was opened: it found its
+    own files damaged. Empty: it has not, or does not say (only Chromium and its kin do)."""
+
     async def lock(self) -> bool:
         """Become the only writer; tell whether that worked. Let go of by `unlock`."""
 

@@ -250,6 +250,11 @@ class IndexedDBPersistor:
         self._report = RecoveryReport(journal_records_replayed=len(found.commits))
         for message in found.messages:
             self._note_damage(message)
+        if self._database.deleted:
+            self._note_damage(
+                "the browser found its own files damaged and has deleted all documents "
+                f"({self._database.deleted})"
+            )
         self._aside.update(found.aside)
         self._heal_first = bool(found.messages)
         if found.is_new:
