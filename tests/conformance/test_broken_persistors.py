@@ -76,15 +76,33 @@ class HalfBatches(DictPersistor):
 
 @fails("shows a batch half done", "test_batch_is_seen_whole")
 class HalfVisible(DictPersistor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded = threading.Event()
+
+    def load(self, paths: Any) -> Any:
+        found = super().load(paths)
+        self.loaded.set()
+        return found
+
     def commit(self, batch: Batch) -> None:
         before = self.stored
         try:
-            for operation in batch.operations:
+            for number, operation in enumerate(batch.operations):
                 super().commit(Batch([operation]))
+                if number == 0:
+                    self.let_others_look()
             super().commit(Batch([], batch.metadata))
         except BaseException:
             self.stored = before
             raise
+
+    def let_others_look(self) -> None:
+        """Wait for a load that begins now, if anybody loads: the one under way may be older."""
+        for _ in range(2):
+            self.loaded.clear()
+            if not self.loaded.wait(0.5):
+                return
 
 
 @fails("leaves out what it does not know", "test_unknown_operation_is_refused")
