@@ -89,12 +89,10 @@ def _row_key_of_one(order: Order) -> RowKey:
 
     def row_key(snapshot: Snapshot[Any], number: int) -> SortKey:
         data = snapshot._data
-        if data.__class__ is not ReadOnlyDict:
-            data = snapshot.data  # nobody has read it yet, or it is no dict
         if name is not None and data.__class__ is ReadOnlyDict:
             value = data.get(name, MISSING)  # what `value_of` does for most documents
         else:
-            value = value_of(snapshot)
+            value = value_of(snapshot)  # nobody has read it yet, or it is no dict
         kind = value.__class__
         if kind is int or (kind is float and value == value):  # most orders are by a number
             return rank, sign * value, number

@@ -25,6 +25,7 @@ from grebe.reactive.positions import Positions
 
 _KEY_OF_MEMBER = operator.itemgetter(0)
 _POSITION_MAX = 1 << 62
+_MODIFIED, _TOUCHED = Event.MODIFIED, Event.TOUCHED
 
 Told = dict[str, Member | None]
 """Documents that differ from what was told, with what that was; None: not in the result."""
@@ -181,14 +182,42 @@ class LiveQuery(LiveResult):
 
     def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
         """Have the observers told of the marked documents. O(marks log rows)."""
-        if not self._before and not self._window:
-            seen = self.seen
+        is_first = not self._before and not self._window
+        if is_first:
+            unseen = self.seen + 1 << FLAG_BITS
             for mark in marks.values():
-                if mark >> FLAG_BITS <= seen or not mark & LOUD:
+                if mark < unseen or not mark & LOUD:
+                    is_first = False
                     break
-            else:
-                self._collect_first(marks, documents, deliver)
-                return
+        if not is_first:
+            self._collect_again(marks, documents, deliver)
+            return
+        # Loud marks that nobody asked for before: the usual, and the fast way. The rows are what
+        # the observers were told, so that positions come with moving a row.
+        self.seen = self._engine.sequence
+        members, look, is_pure = self._members, self._look, self._is_pure
+        changes: list[Change[Any]] = []
+        for document_id, mark in marks.items():
+            was = members.get(document_id)
+            if mark & WRITTEN or not is_pure:
+                entry = documents.get(document_id)
+                now = None if entry is None else look(document_id, entry)
+                if was is not now:
+                    change = self._advance(document_id, was, now, mark)
+                    if change is not None:
+                        changes.append(change)
+            elif was is not None:  # touched, and what it was
+                view = was[1]
+                position = self._rows.rank(was[0])
+                changes.append(Change(_TOUCHED, view, view, (position, position)))
+        if changes:
+            for observer in self.observers:
+                deliver((observer, changes))
+
+    def _collect_again(
+        self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver
+    ) -> None:
+        """Do as `collect` where observers may know some of it, or were not told some earlier."""
         self.apply(marks, documents)  # those seen before once more, which changes nothing
         self.seen = self._engine.sequence
         loud = self._announced(marks)
@@ -205,53 +234,22 @@ class LiveQuery(LiveResult):
             if self._before.pop(document_id, loud) is not loud and self.route is not None:
                 self.route.hold(document_id, self)
 
-    def _collect_first(
-        self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver
-    ) -> None:
-        """Do as `collect` for loud marks that nobody asked for before: the usual, and the fast way.
-
-        The rows are what the observers were told, so that positions come with moving a row.
-        """
-        self.seen = self._engine.sequence
-        members, rank, is_pure = self._members, self._rows.rank, self._is_pure
-        changes: list[Change[Any]] = []
-        for document_id, mark in marks.items():
-            was = members.get(document_id)
-            if is_pure and not mark & WRITTEN:  # it is what it was
-                if was is not None:
-                    key, view, _ = was
-                    position = rank(key)
-                    changes.append(Change(Event.TOUCHED, view, view, (position, position)))
-                continue
-            change = self._advance(document_id, documents.get(document_id), was, mark)
-            if change is not None:
-                changes.append(change)
-        if changes:
-            for observer in self.observers:
-                deliver((observer, changes))
-
     def _advance(
-        self, document_id: str, entry: Entry | None, was: Member | None, mark: int
+        self, document_id: str, was: Member | None, now: Member | None, mark: int
     ) -> Change[Any] | None:
         """Put a document in its place and return the change, if there is one to be told."""
-        members, rows = self._members, self._rows
-        now = None if entry is None else self._look(document_id, entry)
         if was is None or now is None:
-            if was is now:
-                return None
             return self._come_or_go(document_id, was, now, mark)
-        if was[0] != now[0]:
-            place = rows.move(was[0], now[0], now[1])
-            event: Event | None = Event.MODIFIED
-        else:
-            position = rows.replace(now[0], now[1])
-            place = position, position
-            # A single write that changed nothing would not have been marked.
-            single = mark & (WRITTEN | AGAIN) == WRITTEN
-            changed = single or not holds_same(was[2], now[2])
-            event = event_of(True, True, changed, mark)
-        members[document_id] = now
-        return None if event is None else Change(event, was[1], now[1], place)
+        self._members[document_id] = now
+        key = now[0]
+        if was[0] != key:
+            return Change(_MODIFIED, was[1], now[1], self._rows.move(was[0], key, now[1]))
+        position = self._rows.replace(key, now[1])
+        # A single write that changed nothing would not have been marked.
+        single = mark & (WRITTEN | AGAIN) == WRITTEN
+        changed = single or not holds_same(was[2], now[2])
+        event = event_of(True, True, changed, mark)
+        return None if event is None else Change(event, was[1], now[1], (position, position))
 
     def _come_or_go(
         self, document_id: str, was: Member | None, now: Member | None, mark: int

@@ -120,11 +120,10 @@ class OrderedRows(Generic[Row]):
 
     def move(self, before: Any, key: Any, row: Row) -> tuple[int, int]:
         """Do as `remove` and `add`, and return both positions. O(chunk)."""
-        last = self._last
-        if len(last) > 1 or len(self._keys[0]) < 2:
+        last, keys = self._last, self._keys[0]
+        if len(last) > 1 or len(keys) < 2:
             return self.remove(before), self.add(key, row)
         self._view = None
-        keys = self._keys[0]
         rows = self._rows[0] if self._epochs[0] == self._epoch else self._own(0)
         gone = bisect_left(keys, before)
         del keys[gone], rows[gone]

@@ -67,7 +67,8 @@ class Writer(Sides):
             value, seen = PLAIN.capture_seen(data, doc.path)  # somebody will look at it
         else:
             value, seen = adapter.capture(data, doc.path)
-        with self.lock:
+        self.lock.acquire()  # not `with`, which takes twice as long
+        try:
             if self.closed or self.read_only is not None:
                 self.check_writable()
             if existence is not Existence.ANY:
@@ -83,8 +84,10 @@ class Writer(Sides):
             entry = self._store(doc, value, None, broadcast, persist, seen=seen)
             # Now, so that live queries find it made.
             snapshot = snapshot_of(doc, entry, adapter, seen)
-        if self.broadcasting.watched:
-            self.written()
+        finally:
+            self.lock.release()
+        if self.broadcasting.marks and not self._batches:
+            self.broadcasting.request()
         return snapshot
 
     def rewrite(

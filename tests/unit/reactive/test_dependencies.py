@@ -224,15 +224,18 @@ def test_a_dependent_written_back_in_the_same_batch_is_still_touched(
 def test_the_graph_keeps_both_directions_alike() -> None:
     """Replacing and forgetting edges leaves no half of one."""
     graph = Dependencies()
-    graph.set("a", frozenset({"b", "c"}))
-    graph.set("b", frozenset({"a"}))
+    a, b, c = "x/a", "x/b", "x/1/y/c"
+    graph.set(a, frozenset({b, c}))
+    graph.set(b, frozenset({a}))
     graph.check()
-    assert graph.dependents("c") == ["a"]
-    graph.set("a", frozenset({"c"}))
+    assert graph.dependents(c) == [a]
+    graph.set(a, frozenset({c}))
     graph.check()
-    assert graph.dependents("b") == []
-    assert list(graph.affected(["c"])) == ["a", "b"]
-    graph.set("a", frozenset())
-    graph.set("b", frozenset())
+    assert graph.dependents(b) == []
+    assert graph.affected({"x/1/y": ["c", "d"]}) == {"x": {"a": None, "b": None}}
+    graph.set(a, frozenset({b}))  # a cycle
+    assert graph.affected({"x": ["a"], "z": ["a"]}) == {"x": {"b": None, "a": None}}
+    graph.set(a, frozenset())
+    graph.set(b, frozenset())
     graph.check()
     assert not graph.forward
