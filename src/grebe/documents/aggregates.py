@@ -137,13 +137,21 @@ def contribution_of(aggregate: Aggregate[Any]) -> Callable[[Snapshot[Any]], Cont
         for part in aggregate.parts.values()
     ]
     group_of = _group_of(aggregate.by)
+    if any(fn is not None for _, fn in parts):
 
-    def contribution(snapshot: Snapshot[Any]) -> Contribution:
+        def contribution(snapshot: Snapshot[Any]) -> Contribution:
+            data = snapshot.data
+            values = [get(data) if fn is None else fn(snapshot) for get, fn in parts]
+            return group_of(data), tuple(values)
+
+        return contribution
+    getters = [get for get, _ in parts]
+
+    def contribution_of_fields(snapshot: Snapshot[Any]) -> Contribution:
         data = snapshot.data
-        values = [get(data) if fn is None else fn(snapshot) for get, fn in parts]
-        return group_of(data), tuple(values)
+        return group_of(data), tuple([get(data) for get in getters])
 
-    return contribution
+    return contribution_of_fields
 
 
 def _nothing(_: Any) -> None:
@@ -156,12 +164,13 @@ def _group_of(by: tuple[str, ...]) -> Callable[[Any], Any]:
     getters = [getter_of(path) for path in by]
     if len(getters) == 1:
         get = getters[0]
-        return lambda data: _hashable(get(data))
 
-    def group_of(data: Any) -> tuple[Any, ...]:
-        return tuple([_hashable(get(data)) for get in getters])
+        def group_of(data: Any) -> Any:
+            value = get(data)
+            return value if value.__class__ is str else _hashable(value)
 
-    return group_of
+        return group_of
+    return lambda data: tuple([_hashable(get(data)) for get in getters])
 
 
 def _hashable(value: Any) -> Any:
@@ -291,7 +300,7 @@ class _Group:
 class Totals:
     """The state of an aggregate: contributions come and go, the value is made when it is asked."""
 
-    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "_names", "_value", "_whole")
+    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "_names", "last")
 
     def __init__(self, aggregate: Aggregate[Any]) -> None:
         self._names = tuple(aggregate.parts)
@@ -300,10 +309,8 @@ class Totals:
         self._groups: dict[Any, _Group] = {}
         self._changed: dict[Any, None] = {}
         """Groups whose value has to be made anew."""
-        self._value: Any = ReadOnlyDict()
-        """The value of each group."""
-        self._whole: Any = None
-        """The value of the only group, if there are no others."""
+        self.last: Any = ReadOnlyDict() if self._is_grouped else None
+        """What `value` returned last: the values by group, or that of the only group."""
         if not self._is_grouped:
             self._group(None)
 
@@ -335,27 +342,21 @@ class Totals:
                 totals = totals or self._group(after[0]).totals
                 totals[place].replace(old, new, number)
 
-    @property
-    def last(self) -> Any:
-        """What `value` returned last."""
-        return self._value if self._is_grouped else self._whole
-
     def value(self) -> dict[Any, Any]:
         """Return the value now, the same object while it is equal. O(groups) if it changed."""
-        if not self._changed:
-            return self.last  # type: ignore[no-any-return]
-        if not self._is_grouped:
-            whole = self._result_of(self._groups[None])
-            if whole != self._whole:
-                self._whole = whole
-        else:
-            self._renew()
-        self._changed.clear()
+        if self._changed:
+            if self._is_grouped:
+                self._renew()
+            else:
+                whole = self._result_of(self._groups[None])
+                if whole != self.last:
+                    self.last = whole
+            self._changed.clear()
         return self.last  # type: ignore[no-any-return]
 
     def _renew(self) -> None:
         """Make the value of all groups anew if one of those that changed has another."""
-        value, renewed = self._value, None
+        value, renewed = self.last, None
         for key in self._changed:
             group = self._groups[key]
             result = self._result_of(group) if group.size else None
@@ -363,12 +364,11 @@ class Totals:
                 del self._groups[key]
             if value.get(key) != result:
                 if renewed is None:
-                    renewed = ReadOnlyDict(value)  # which only this method changes
+                    self.last = renewed = ReadOnlyDict(value)  # which only this method changes
                 if result is None:
                     dict.__delitem__(renewed, key)
                 else:
                     dict.__setitem__(renewed, key, result)
-        self._value = value if renewed is None else renewed
 
     def _result_of(self, group: _Group) -> ReadOnlyDict:
         results = [total.result() for total in group.totals]

@@ -34,6 +34,8 @@ Deliver = Callable[[Delivery], object]
 class LiveEngine(Protocol):
     """What live values ask of the broadcast that they belong to."""
 
+    marks: dict[str, Marks]
+    """By scope."""
     sequence: int
     """Number of the last mark."""
 
@@ -59,10 +61,11 @@ class LiveEngine(Protocol):
 class LiveResult:
     """What live queries and live aggregates share: they serve all observers of equal ones."""
 
-    __slots__ = ("_engine", "key", "name", "observers", "query", "route", "scope", "seen")
+    __slots__ = ("_engine", "_lock", "key", "name", "observers", "query", "route", "scope", "seen")
 
     def __init__(self, engine: LiveEngine, query: Query[Any], key: Hashable, name: str) -> None:
         self._engine = engine
+        self._lock = engine.guard()
         self.query = query
         self.scope = query.source._scope
         self.key = key
@@ -76,7 +79,7 @@ class LiveResult:
 
     def detach(self, observer: Observer[Any, Any]) -> None:
         """See Source."""
-        with self._engine.guard():
+        with self._lock:
             if observer in self.observers:
                 self.observers.remove(observer)
             if not self.observers:

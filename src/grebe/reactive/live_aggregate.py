@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from grebe.core.entry import Entry
@@ -62,9 +62,14 @@ class LiveAggregate(LiveResult):
 
     def value(self) -> dict[Any, Any]:
         """Return the aggregated value now."""
-        with self._engine.guard():
-            self._engine.catch_up(self)
+        lock = self._lock
+        lock.acquire()  # as Broadcast._collect does
+        try:
+            if self._engine.marks:
+                self._engine.catch_up(self)
             return self._totals.value()
+        finally:
+            lock.release()
 
     def attach(self) -> Observer[Any, Any]:
         """Return a new observer, who was told what is there now. The lock is held."""
@@ -141,7 +146,11 @@ class LiveAggregate(LiveResult):
         before = self._totals.last
         self._apply(marks, documents)
         self.seen = self._engine.sequence
-        loud = [document_id for document_id, mark in marks.items() if mark & LOUD]
+        loud: Collection[str] = marks
+        for mark in marks.values():
+            if not mark & LOUD:
+                loud = {document_id for document_id, mark in marks.items() if mark & LOUD}
+                break
         if self._early or len(loud) < len(marks):
             self._early.update(marks)
             self._early.difference_update(loud)

@@ -77,9 +77,14 @@ class LiveQuery(LiveResult):
 
     def value(self) -> Sequence[Snapshot[Any]]:
         """Return the result now."""
-        with self._engine.guard():
-            self._engine.catch_up(self)
+        lock = self._lock
+        lock.acquire()  # as Broadcast._collect does
+        try:
+            if self._engine.marks:
+                self._engine.catch_up(self)
             return self._rows.view(self._offset, self._limit)
+        finally:
+            lock.release()
 
     def attach(self) -> Observer[Any, Any]:
         """Return a new observer, who was told what is there now. The lock is held."""
