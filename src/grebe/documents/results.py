@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any, TypeVar, overload
 
+from grebe.documents.models import UNREAD
+from grebe.documents.reading_ahead import FEW, reading_ahead
 from grebe.documents.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -32,8 +34,11 @@ class Results(Sequence[Snapshot[T]]):
         return self._length
 
     def __iter__(self) -> Iterator[Snapshot[T]]:
-        """Yield the snapshots in order."""
-        return chain.from_iterable(self._chunks)
+        """Yield the snapshots in order; reads ahead if each is looked at."""
+        rows = chain.from_iterable(self._chunks)
+        if self._length > FEW and self._chunks[-1][-1]._data is UNREAD:
+            return reading_ahead(rows)
+        return rows
 
     @overload
     def __getitem__(self, index: int) -> Snapshot[T]: ...

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry
 from grebe.core.tree import Tree
 from grebe.documents.conditions import Condition
@@ -18,8 +19,12 @@ from grebe.documents.models import Adapter, PlainAdapter
 from grebe.documents.orders import sort
 from grebe.documents.planning import Explanation, Plan, plan
 from grebe.documents.query import Query
+from grebe.documents.reading_ahead import read_all
 from grebe.documents.results import Results
-from grebe.documents.snapshot import Snapshot
+from grebe.documents.snapshot import Snapshot, snapshots_of
+
+MANY = 700
+"""New snapshots for which the garbage collector is paused: as many wake it."""
 
 Found = list[Snapshot[Any]]
 
@@ -128,7 +133,10 @@ class Finder:
         with self._lock:
             documents = self._tree.documents(source._scope)
             ids, entries = list(documents), list(documents.values())
-        return _select(_snapshots(source, ids, entries), conditions), len(entries)
+        looked_at = _snapshots(source, ids, entries)
+        if isinstance(first, Condition):
+            read_all(looked_at)  # it will look at each
+        return _select(looked_at, conditions), len(entries)
 
     def _walk(
         self, query: Query[Any], chosen: Plan, documents: Mapping[str, Entry]
@@ -186,11 +194,14 @@ def _snapshots(source: Any, ids: list[str], entries: list[Entry]) -> Found:
         found = []
     if len(found) == len(entries):
         return found
-    make = source._snapshot
     if adapter is None:  # several collections, one after the other
+        make = source._snapshot
         order = sorted(range(len(ids)), key=lambda place: entries[place].order)
         return [make(ids[place], entries[place]) for place in order]
-    return [make(key, entry) for key, entry in zip(ids, entries, strict=True)]
+    if len(entries) < MANY:
+        return snapshots_of(source, ids, entries, adapter)
+    with garbage_collection_paused():
+        return snapshots_of(source, ids, entries, adapter)
 
 
 def _select(found: Found, conditions: Iterable[Any]) -> Found:

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 import grebe
 from grebe.core import many_values
-from grebe.core.many_values import encode_plain_many
-from grebe.core.values import encode_plain
-from tests.unit.core.test_values import json_values
+from grebe.core.many_values import decode_plain_many, encode_plain_many
+from grebe.core.values import decode_plain, encode_plain
+from tests.unit.core.test_values import json_values, same
 
 
 @pytest.fixture(autouse=True)
 def few_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many_values, "TOGETHER", 4)
+    monkeypatch.setattr(many_values, "DECODED_TOGETHER", 4)
+    monkeypatch.setattr(many_values, "SHARED_MAX", 3)
 
 
 ODD: list[Any] = [
@@ -113,3 +115,49 @@ def test_subclasses_are_carried_as_their_base():
 
     assert_as_alone([{Text("n"): Text("x")}, {"n": "x"}])
     assert_as_alone([{"n": "x"}, {Text("n"): "x"}])
+
+
+# --- decoding
+
+
+def assert_decoded_as_alone(values: list[Any]) -> None:
+    texts = [encode_plain(value, "a/1") for value in values]
+    found, wanted = decode_plain_many(texts), list(map(decode_plain, texts))
+    assert same(found, wanted)
+    assert kinds(found) == kinds(wanted)
+
+
+def kinds(value: Any) -> Any:
+    """Return the types in a value: read-only ones, all the way down."""
+    if isinstance(value, dict):
+        return type(value), [kinds(item) for item in value.values()]
+    return (type(value), list(map(kinds, value))) if isinstance(value, list) else type(value)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(json_values.filter(lambda value: value is not None), max_size=8))
+def test_any_values_are_decoded_as_alone(values: list[Any]):
+    """With their types, read-only, whatever their neighbours are."""
+    assert_decoded_as_alone(values)
+    assert_decoded_as_alone([{"n": value, "text": "x", "one": 1, "yes": True} for value in values])
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+def test_texts_are_shared_in_small_documents(size: int):
+    """Long documents hardly repeat themselves, and looking their texts up takes longer."""
+    values = [{"city": "Lima", "in": [["Lima"], {"it": "Lima"}], "x": "x" * size}] * 4
+    found = decode_plain_many([encode_plain(value, "a/1") for value in values])
+    assert found == values
+    texts = {id(text) for d in found for text in (d["city"], d["in"][0][0], d["in"][1]["it"])}
+    assert (len(texts) == 1) is (size == 10)
+
+
+@pytest.mark.parametrize("bad", [b"", b"1,2", b'{"a":', b'"', b"[1", b"1]", b"nul"])
+@pytest.mark.parametrize("place", [0, 2, 5])
+def test_what_is_no_json_is_refused(bad: bytes, place: int):
+    """Also where it would be some with its neighbours."""
+    texts = [b"1"] * 6
+    texts[place] = bad
+    with pytest.raises(ValueError, match=r".+"):
+        decode_plain_many(texts)

@@ -11,10 +11,11 @@ from grebe.reactive.ordered import CHUNK_MAX, OrderedRows
 
 
 class Row:
-    """Stands for a snapshot: OrderedRows never looks at it."""
+    """Stands for a snapshot that was looked at: OrderedRows never looks at it."""
 
     def __init__(self, name: object) -> None:
         self.name = name
+        self._data = name
 
 
 def names(view: Any) -> list[object]:
