@@ -273,8 +273,7 @@ class Broadcast:
                     for live in results.asked:
                         live.collect(marks, documents, deliver)
                     for route in results.routes.values():
-                        for live, its in route.concerned(marks, documents):
-                            live.collect(its, documents, deliver)
+                        route.collect(marks, documents, deliver)
                 if scope in self._watched_documents:
                     for live_document in self._watchers.of_documents(scope, marks):
                         live_document.collect(marks[live_document.doc.id], deliver)

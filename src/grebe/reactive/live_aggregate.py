@@ -128,7 +128,7 @@ class LiveAggregate(LiveResult):
     def _hold(self, ids: Iterable[str]) -> None:
         if self.route is not None:
             for document_id in ids:
-                self.route.hold(document_id, self)
+                self.route.hold(document_id, self, self.holds(document_id))
 
     def held(self) -> Iterable[str]:
         """Return the documents whose changes concern this value, whatever their data."""
@@ -141,8 +141,15 @@ class LiveAggregate(LiveResult):
             return True
         return self._windowed is not None and self._windowed.holds(document_id)
 
-    def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
-        """Have the observers told the value, if it is another."""
+    def collect(
+        self,
+        marks: Marks,
+        documents: Mapping[str, Entry],
+        deliver: Deliver,
+        *,
+        is_met: bool = False,
+    ) -> None:
+        """Have the observers told the value, if it is another. `is_met`: see LiveQuery."""
         before = self._totals.last
         self._apply(marks, documents)
         self.seen = self._engine.sequence

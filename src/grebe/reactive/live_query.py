@@ -16,12 +16,22 @@ from typing import Any
 from grebe.core.entry import Entry, holds_same
 from grebe.documents.query import Query, key_of, name_of
 from grebe.documents.snapshot import Snapshot
-from grebe.reactive.change import AGAIN, FLAG_BITS, LOUD, WRITTEN, Change, Event, event_of
+from grebe.reactive.change import (
+    AGAIN,
+    FLAG_BITS,
+    HYDRATED,
+    LOUD,
+    WRITTEN,
+    Change,
+    Event,
+    event_of,
+)
 from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
 from grebe.reactive.membership import Member, Membership
 from grebe.reactive.observer import Observer
 from grebe.reactive.ordered import OrderedRows
 from grebe.reactive.positions import Positions
+from grebe.reactive.routes import routing_condition
 
 _KEY_OF_MEMBER = operator.itemgetter(0)
 _POSITION_MAX = 1 << 62
@@ -39,6 +49,7 @@ class LiveQuery(LiveResult):
         "_is_pure",
         "_limit",
         "_look",
+        "_look_routed",
         "_members",
         "_membership",
         "_offset",
@@ -56,6 +67,9 @@ class LiveQuery(LiveResult):
         """Documents in `_before` whose last write was silent."""
         self._membership = Membership(query, self.name)
         self._look, self._is_pure = self._membership.look, self._membership.is_pure
+        is_routed_whole = spec.conditions == (routing_condition(query),)
+        self._look_routed = self._membership.without_test() if is_routed_whole else self._look
+        """`_look` for documents that meet the condition of the route."""
         self._offset, self._limit = spec.offset, spec.limit
         self._window = spec.is_windowed
         self._members: dict[str, Member] = {}
@@ -120,7 +134,7 @@ class LiveQuery(LiveResult):
             else:
                 del members[document_id]
             if self.route is not None:
-                self.route.hold(document_id, self)
+                self.route.hold(document_id, self, self.holds(document_id))
 
     def _move_in_window(self, document_id: str, was: Member | None, now: Member | None) -> None:
         """Move a row, and note which others that pushes over the edges of the window."""
@@ -185,8 +199,18 @@ class LiveQuery(LiveResult):
 
     # --- telling; the lock is held
 
-    def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
-        """Have the observers told of the marked documents. O(marks log rows)."""
+    def collect(
+        self,
+        marks: Marks,
+        documents: Mapping[str, Entry],
+        deliver: Deliver,
+        *,
+        is_met: bool = False,
+    ) -> None:
+        """Have the observers told of the marked documents. O(marks log rows).
+
+        `is_met`: the documents meet the condition by which the query is routed.
+        """
         is_first = not self._before and not self._window
         if is_first:
             unseen = self.seen + 1 << FLAG_BITS
@@ -200,7 +224,8 @@ class LiveQuery(LiveResult):
         # Loud marks that nobody asked for before: the usual, and the fast way. The rows are what
         # the observers were told, so that positions come with moving a row.
         self.seen = self._engine.sequence
-        members, look, is_pure = self._members, self._look, self._is_pure
+        members, is_pure = self._members, self._is_pure
+        look = self._look_routed if is_met else self._look
         changes: list[Change[Any]] = []
         for document_id, mark in marks.items():
             was = members.get(document_id)
@@ -237,7 +262,7 @@ class LiveQuery(LiveResult):
         self._tell(alike, loud, self._before, deliver)
         for document_id in loud:
             if self._before.pop(document_id, loud) is not loud and self.route is not None:
-                self.route.hold(document_id, self)
+                self.route.hold(document_id, self, self.holds(document_id))
 
     def _advance(
         self, document_id: str, was: Member | None, now: Member | None, mark: int
@@ -246,33 +271,32 @@ class LiveQuery(LiveResult):
         if was is None or now is None:
             return self._come_or_go(document_id, was, now, mark)
         self._members[document_id] = now
-        key = now[0]
+        key, view, entry = now
         if was[0] != key:
-            return Change(_MODIFIED, was[1], now[1], self._rows.move(was[0], key, now[1]))
-        position = self._rows.replace(key, now[1])
+            return Change(_MODIFIED, was[1], view, self._rows.move(was[0], key, view))
+        position = self._rows.replace(key, view)
+        event = _MODIFIED
         # A single write that changed nothing would not have been marked.
-        single = mark & (WRITTEN | AGAIN) == WRITTEN
-        changed = single or not holds_same(was[2], now[2])
-        event = event_of(True, True, changed, mark)
-        return None if event is None else Change(event, was[1], now[1], (position, position))
+        if mark & (WRITTEN | AGAIN) != WRITTEN:
+            found = event_of(True, True, not holds_same(was[2], entry), mark)
+            if found is None:
+                return None
+            event = found
+        return Change(event, was[1], view, (position, position))
 
     def _come_or_go(
         self, document_id: str, was: Member | None, now: Member | None, mark: int
     ) -> Change[Any]:
         members, rows = self._members, self._rows
-        place: tuple[int | None, int | None]
-        if was is not None:
-            del members[document_id]
-            place = rows.remove(was[0]), None
-        else:
-            assert now is not None
-            members[document_id] = now
-            place = None, rows.add(now[0], now[1])
         if self.route is not None:
-            self.route.hold(document_id, self)
-        event = event_of(was is not None, now is not None, True, mark)
-        assert event is not None
-        return Change(event, was and was[1], now and now[1], place)
+            self.route.hold(document_id, self, now is not None)
+        if now is None:
+            assert was is not None
+            del members[document_id]
+            return Change(Event.REMOVED, was[1], None, (rows.remove(was[0]), None))
+        members[document_id] = now
+        event = Event.HYDRATED if mark & HYDRATED else Event.ADDED
+        return Change(event, None, now[1], (None, rows.add(now[0], now[1])))
 
     def _announced(self, marks: Marks) -> Marks:
         """Return the documents to be announced: the loud ones, and those pushed by others."""

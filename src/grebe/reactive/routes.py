@@ -7,25 +7,19 @@ finds these without asking the others.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from grebe.core.entry import Entry
-from grebe.core.ordering import SortKey, ascending
+from grebe.core.ordering import MISSING, SortKey, ascending
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import Comparison, Condition, OneOf, getter_of
 from grebe.documents.query import Query
 from grebe.errors import DocumentTypeError
 from grebe.reactive.membership import read
 
-
-class Routed(Protocol):
-    """A live query, as a route sees it."""
-
-    key: Hashable
-
-    def holds(self, document_id: str) -> bool:
-        """Tell whether changes of a document concern this result, whatever its data."""
+if TYPE_CHECKING:
+    from grebe.reactive.live import Deliver, Marks
 
 
 def routing_condition(query: Query[Any]) -> Comparison | OneOf | None:
@@ -40,7 +34,17 @@ def routing_condition(query: Query[Any]) -> Comparison | OneOf | None:
 class Route:
     """The live queries of a scope that ask for values of one field."""
 
-    __slots__ = ("_adapter", "_by_value", "_get", "_holders", "_lives", "_source", "key", "path")
+    __slots__ = (
+        "_adapter",
+        "_by_value",
+        "_get",
+        "_holders",
+        "_lives",
+        "_name",
+        "_source",
+        "key",
+        "path",
+    )
 
     def __init__(self, key: Hashable, path: str, source: Any) -> None:
         """Route by a field of the documents of a query's source, as they are read now."""
@@ -49,6 +53,7 @@ class Route:
         self.path = path
         self._adapter = source._adapter()
         self._get = getter_of(path)
+        self._name = None if "." in path else path
         self._source = source
         self._lives: set[Any] = set()
         self._by_value: dict[SortKey, dict[Any, None]] = {}
@@ -76,17 +81,15 @@ class Route:
             _discard(self._holders, document_id, live)
         live.route = None
 
-    def hold(self, document_id: str, live: Routed) -> None:
-        """Note whether a live query holds a document."""
-        if live.holds(document_id):
+    def hold(self, document_id: str, live: Any, holds: bool) -> None:
+        """Note whether changes of a document concern a live query, whatever its data."""
+        if holds:
             self._holders.setdefault(document_id, {})[live] = None
         else:
             _discard(self._holders, document_id, live)
 
-    def concerned(
-        self, marks: dict[str, int], documents: Mapping[str, Entry]
-    ) -> Iterable[tuple[Any, dict[str, int]]]:
-        """Return the live queries that marked documents concern, with the marks of those.
+    def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
+        """Have the live queries that marked documents concern tell their observers.
 
         O(documents and what they concern).
         """
@@ -95,16 +98,20 @@ class Route:
             (document_id,) = marks
             lives = by_value.get(self._value(document_id, documents), _NONE)
             holding = holders.get(document_id, _NONE)
-            if holding and lives.keys() != holding.keys():
-                lives = {**lives, **holding}
-            return [(live, marks) for live in lives]
-        found: dict[Any, dict[str, int]] = {}
+            if not holding.keys() <= lives.keys():
+                for live in [live for live in holding if live not in lives]:
+                    live.collect(marks, documents, deliver)
+            for live in lives:
+                live.collect(marks, documents, deliver, is_met=True)
+            return
+        found: dict[Any, Marks] = {}
         for document_id, mark in marks.items():
             for live in holders.get(document_id, ()):
                 found.setdefault(live, {})[document_id] = mark
             for live in by_value.get(self._value(document_id, documents), ()):
                 found.setdefault(live, {})[document_id] = mark
-        return found.items()
+        for live, its in found.items():
+            live.collect(its, documents, deliver)
 
     def check(self) -> None:
         """Raise AssertionError if it is not known who holds which document."""
@@ -121,7 +128,9 @@ class Route:
             view = read(self._source, document_id, entry, self._adapter)
         try:
             data = view._data
-            return ascending(self._get(data if data.__class__ is ReadOnlyDict else view.data))
+            if data.__class__ is ReadOnlyDict and self._name is not None:
+                return ascending(data.get(self._name, MISSING))
+            return ascending(self._get(view.data))
         except DocumentTypeError:  # no query can have it: reading it fails there too
             return ()
 

@@ -33,9 +33,9 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     looked_at: list[Any] = []
     collect = LiveQuery.collect
 
-    def counted(self: Any, *arguments: Any) -> None:
+    def counted(self: Any, *arguments: Any, **named: Any) -> None:
         looked_at.append(self.query)
-        collect(self, *arguments)
+        collect(self, *arguments, **named)
 
     monkeypatch.setattr(LiveQuery, "collect", counted)
     return looked_at
