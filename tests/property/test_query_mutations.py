@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grebe.core.ordering import MISSING
-from grebe.documents import aggregates, conditions, indexes, orders, planning
+from grebe.documents import aggregates, bounds, conditions, indexes, orders, planning
 from grebe.reactive import (
     broadcast,
     live_aggregate,
@@ -84,7 +84,7 @@ def one_of_forgets_the_last(patch: Patch) -> None:
 
 def contains_looks_at_the_first(patch: Patch) -> None:
     def test(self: Any) -> Any:
-        right = self._test
+        right = conditions.Contains._made_test(self)
         get = self.get
 
         def first(data: Any) -> bool:
@@ -274,28 +274,49 @@ def writes_not_indexed(patch: Patch) -> None:
 
 
 def deletions_not_indexed(patch: Patch) -> None:
-    put = indexes.Index.put
+    patch.setattr(indexes.Index, "remove", lambda self, ids: None)
 
-    def kept(self: Any, document_id: str, row: Any) -> None:
-        if row is not None:
-            put(self, document_id, row)
 
-    patch.setattr(indexes.Index, "put", kept)
+def old_values_stay_indexed(patch: Patch) -> None:
+    take = indexes.Index._take
+
+    def kept(self: Any, token: Any, document_id: str) -> None:
+        if token.__class__ is not str:
+            take(self, token, document_id)
+
+    patch.setattr(indexes.Index, "_take", kept)
+
+
+def equals_as_they_came(patch: Patch) -> None:
+    join = indexes.Index._join
+
+    def unsorted(self: Any, *given: Any) -> None:
+        join(self, *given)
+        self._unsorted.clear()
+
+    patch.setattr(indexes.Index, "_join", unsorted)
+
+
+def new_values_without_a_place(patch: Patch) -> None:
+    change = indexes._change
+    patch.setattr(
+        indexes, "_change", lambda ladder, come, gone: change(ladder, come[1:] or come, gone)
+    )
 
 
 def range_includes_its_end(patch: Patch) -> None:
-    spans_of = planning.spans_of
+    bounds_of = planning.bounds_of
 
     def wide(condition: Any) -> Any:
         if getattr(condition, "symbol", "") == ">":
             condition = conditions.Comparison(condition.path, ">=", condition.constant)
-        return spans_of(condition)
+        return bounds_of(condition)
 
-    patch.setattr(planning, "spans_of", wide)
+    patch.setattr(planning, "bounds_of", wide)
 
 
 def prefix_ends_too_early(patch: Patch) -> None:
-    patch.setattr(indexes, "prefix_end", lambda prefix: prefix + "b")
+    patch.setattr(bounds, "prefix_end", lambda prefix: prefix + "b")
 
 
 def only_one_bound_counts(patch: Patch) -> None:
@@ -303,18 +324,21 @@ def only_one_bound_counts(patch: Patch) -> None:
 
 
 def index_walked_backwards(patch: Patch) -> None:
+    walk = indexes.Index.walk
     patch.setattr(
         indexes.Index,
-        "_descending",
-        lambda self, start, stop: reversed(list(self._rows.islice(start, stop))),
+        "walk",
+        lambda self, within, desc: (
+            reversed(list(walk(self, within, False))) if desc else walk(self, within, desc)
+        ),
     )
 
 
 def other_conditions_forgotten(patch: Patch) -> None:
     make = planning.Plan
 
-    def without(index: Any, places: Any, _: Any, *rest: Any) -> Any:
-        return make(index, places, (), *rest)
+    def without(index: Any, within: Any, _: Any) -> Any:
+        return make(index, within, ())
 
     patch.setattr(planning, "Plan", without)
 
@@ -394,6 +418,9 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     group_in_order_of_collections,
     writes_not_indexed,
     deletions_not_indexed,
+    old_values_stay_indexed,
+    equals_as_they_came,
+    new_values_without_a_place,
     range_includes_its_end,
     prefix_ends_too_early,
     only_one_bound_counts,

@@ -11,7 +11,7 @@ from grebe.core.options import UNSET, Migrate, PartitionOption, Unset
 from grebe.documents.document import Document
 from grebe.documents.fields import path_of
 from grebe.documents.models import PLAIN, Adapter, adapter_for
-from grebe.documents.query import EVERYTHING, Query, Spec
+from grebe.documents.query import EVERYTHING, Query
 from grebe.documents.snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
@@ -38,15 +38,11 @@ class Collection(Query[T]):
         self.id = path.rpartition("/")[2]
         self._own_adapter = adapter
 
-    @property
-    def source(self) -> Collection[T]:
-        """The collection itself."""
-        return self
+    _spec = EVERYTHING
 
     @property
-    def spec(self) -> Spec:
-        """Nothing: a collection is the query for all its documents."""
-        return EVERYTHING
+    def _source(self) -> Collection[T]:  # type: ignore[override]
+        return self
 
     @property
     def parent(self) -> Document[Any] | None:

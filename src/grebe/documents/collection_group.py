@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from grebe.core import path as paths
 from grebe.core.tree import group_scope
 from grebe.documents.collection import document_at
-from grebe.documents.query import EVERYTHING, Query, Spec
+from grebe.documents.query import EVERYTHING, Query
 from grebe.documents.snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
@@ -31,15 +31,11 @@ class CollectionGroup(Query[T]):
         self.id = paths.check_segment(name)
         """The name of the collections."""
 
-    @property
-    def source(self) -> CollectionGroup[T]:
-        """The group itself."""
-        return self
+    _spec = EVERYTHING
 
     @property
-    def spec(self) -> Spec:
-        """Nothing: a group is the query for all its documents."""
-        return EVERYTHING
+    def _source(self) -> CollectionGroup[T]:  # type: ignore[override]
+        return self
 
     @property
     def _scope(self) -> str:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import lru_cache
 from types import BuiltinMethodType, MethodType
 from typing import Any, NoReturn, TypeVar
 
 from grebe.core.entry import Entry
-from grebe.core.ordering import MISSING, ascending, compare, same_value
+from grebe.core.ordering import MISSING, SortKey, ascending, compare, same_value
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.snapshot import Snapshot
 
@@ -28,6 +29,7 @@ Getter = Callable[[Any], Any]
 _LEAVES = (str, int, float, bool, type(None))
 
 
+@lru_cache(maxsize=1024)
 def getter_of(path: str) -> Getter:
     """Return the function that finds a field: keys of dicts, attributes of models, list indices.
 
@@ -72,16 +74,24 @@ class Condition:
 
     __slots__ = ("_test",)
 
-    _test: Test
+    def __init__(self) -> None:
+        self._test: Test | None = None
+        """Made when somebody asks: many conditions are answered by an index alone."""
 
     @property
     def test(self) -> Test:
         """The condition as a function of the document's data."""
-        return self._test
+        test = self._test
+        if test is None:
+            test = self._test = self._made_test()
+        return test
+
+    def _made_test(self) -> Test:
+        raise AssertionError
 
     def __call__(self, snapshot: Snapshot[Any]) -> bool:
         """Tell whether a snapshot meets the condition."""
-        return self._test(snapshot.data)
+        return self.test(snapshot.data)
 
     def __and__(self, other: Condition) -> Condition:
         """Return the condition that demands both."""
@@ -104,7 +114,7 @@ class Condition:
 
     def select(self, snapshots: list[Snapshot[T]]) -> list[Snapshot[T]]:
         """Return the snapshots that meet the condition. O(snapshots)."""
-        test = self._test
+        test = self.test
         return [snapshot for snapshot in snapshots if test(snapshot.data)]
 
     def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
@@ -141,27 +151,39 @@ class Condition:
         return self.describe(values=True)
 
 
-class _OnField(Condition):
+class OnField(Condition):
     """A condition on one field."""
 
-    __slots__ = ("get", "path")
+    __slots__ = ("path",)
 
     def __init__(self, path: str) -> None:
+        self._test = None
         self.path = path
-        self.get = getter_of(path)
+
+    @property
+    def get(self) -> Getter:
+        """The function that finds the field."""
+        return getter_of(self.path)
 
 
-class Comparison(_OnField):
+class Comparison(OnField):
     """`field(path) < constant` and the like."""
 
-    __slots__ = ("constant", "key", "symbol")
+    __slots__ = ("constant", "symbol")
 
     def __init__(self, path: str, symbol: str, constant: Any) -> None:
-        super().__init__(path)
+        self._test = None
+        self.path = path
         self.symbol = symbol
         self.constant = constant
-        self.key = ascending(constant)
-        self._test = _comparison(self.get, symbol, constant)
+
+    @property
+    def key(self) -> SortKey:
+        """The constant's sort key."""
+        return ascending(self.constant)
+
+    def _made_test(self) -> Test:
+        return _comparison(self.get, self.symbol, self.constant)
 
     def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
         """See Condition. bool, which Python orders among numbers, is told apart in the loop."""
@@ -250,7 +272,7 @@ _SELECT: dict[str, Select] = {
 """One loop for each operator: a call for each document would double the cost of a scan."""
 
 
-class OneOf(_OnField):
+class OneOf(OnField):
     """`field(path).in_(constants)`."""
 
     __slots__ = ("constants", "keys")
@@ -259,8 +281,10 @@ class OneOf(_OnField):
         super().__init__(path)
         self.constants = tuple(constants)
         self.keys = frozenset(map(ascending, self.constants))
+
+    def _made_test(self) -> Test:
         get, keys = self.get, self.keys
-        self._test = lambda data: ascending(get(data)) in keys
+        return lambda data: ascending(get(data)) in keys
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -271,7 +295,7 @@ class OneOf(_OnField):
         return self.path, self.keys
 
 
-class Contains(_OnField):
+class Contains(OnField):
     """`field(path).contains(constant)`."""
 
     __slots__ = ("constant",)
@@ -279,7 +303,9 @@ class Contains(_OnField):
     def __init__(self, path: str, constant: Any) -> None:
         super().__init__(path)
         self.constant = constant
-        get, is_text = self.get, isinstance(constant, str)
+
+    def _made_test(self) -> Test:
+        get, constant, is_text = self.get, self.constant, isinstance(self.constant, str)
 
         def test(data: Any) -> bool:
             value = get(data)
@@ -291,7 +317,7 @@ class Contains(_OnField):
                 return any(same_value(item, constant) for item in value)
             return False
 
-        self._test = test
+        return test
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -301,7 +327,7 @@ class Contains(_OnField):
         return self.path, ascending(self.constant)
 
 
-class StartsWith(_OnField):
+class StartsWith(OnField):
     """`field(path).starts_with(prefix)`."""
 
     __slots__ = ("prefix",)
@@ -309,13 +335,15 @@ class StartsWith(_OnField):
     def __init__(self, path: str, prefix: str) -> None:
         super().__init__(path)
         self.prefix = prefix
-        get = self.get
+
+    def _made_test(self) -> Test:
+        get, prefix = self.get, self.prefix
 
         def test(data: Any) -> bool:
             value = get(data)
             return isinstance(value, str) and value.startswith(prefix)
 
-        self._test = test
+        return test
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -325,7 +353,7 @@ class StartsWith(_OnField):
         return self.path, self.prefix
 
 
-class Matches(_OnField):
+class Matches(OnField):
     """`field(path).matches(pattern)`."""
 
     __slots__ = ("pattern",)
@@ -333,13 +361,15 @@ class Matches(_OnField):
     def __init__(self, path: str, pattern: re.Pattern[str]) -> None:
         super().__init__(path)
         self.pattern = pattern
-        get, search = self.get, pattern.search
+
+    def _made_test(self) -> Test:
+        get, search = self.get, self.pattern.search
 
         def test(data: Any) -> bool:
             value = get(data)
             return isinstance(value, str) and search(value) is not None
 
-        self._test = test
+        return test
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -349,15 +379,14 @@ class Matches(_OnField):
         return self.path, self.pattern
 
 
-class Exists(_OnField):
+class Exists(OnField):
     """`field(path).exists()`."""
 
     __slots__ = ()
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def _made_test(self) -> Test:
         get = self.get
-        self._test = lambda data: get(data) is not MISSING
+        return lambda data: get(data) is not MISSING
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -373,9 +402,12 @@ class Not(Condition):
     __slots__ = ("inner",)
 
     def __init__(self, inner: Condition) -> None:
+        super().__init__()
         self.inner = inner
-        test = inner.test
-        self._test = lambda data: not test(data)
+
+    def _made_test(self) -> Test:
+        test = self.inner.test
+        return lambda data: not test(data)
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -393,6 +425,7 @@ class _Several(Condition):
     symbol = ""
 
     def __init__(self, inner: tuple[Condition, ...]) -> None:
+        self._test = None
         self.inner = inner
 
     def describe(self, values: bool) -> str:
@@ -410,10 +443,9 @@ class All(_Several):
 
     symbol = "&"
 
-    def __init__(self, inner: tuple[Condition, ...]) -> None:
-        super().__init__(inner)
-        tests = [one.test for one in inner]
-        self._test = lambda data: all(test(data) for test in tests)
+    def _made_test(self) -> Test:
+        tests = [one.test for one in self.inner]
+        return lambda data: all(test(data) for test in tests)
 
     def select(self, snapshots: list[Snapshot[T]]) -> list[Snapshot[T]]:
         """Return the snapshots that meet all: each condition sees what the one before left."""
@@ -431,7 +463,7 @@ class All(_Several):
 
     def parts(self) -> tuple[Condition, ...]:
         """See Condition."""
-        return tuple(part for one in self.inner for part in one.parts())
+        return self.inner  # none of which is All, see _combined
 
 
 class AnyOf(_Several):
@@ -441,10 +473,9 @@ class AnyOf(_Several):
 
     symbol = "|"
 
-    def __init__(self, inner: tuple[Condition, ...]) -> None:
-        super().__init__(inner)
-        tests = [one.test for one in inner]
-        self._test = lambda data: any(test(data) for test in tests)
+    def _made_test(self) -> Test:
+        tests = [one.test for one in self.inner]
+        return lambda data: any(test(data) for test in tests)
 
 
 def _combined(kind: type[All] | type[AnyOf], left: Condition, right: object) -> Condition:
@@ -454,5 +485,5 @@ def _combined(kind: type[All] | type[AnyOf], left: Condition, right: object) -> 
             f"{left!r} {kind.symbol} {name}: only conditions on fields combine; "
             "put comparisons in parentheses, and give functions to where() beside them"
         )
-    inner = [one.inner if isinstance(one, kind) else (one,) for one in (left, right)]
-    return kind((*inner[0], *inner[1]))
+    before = left.inner if isinstance(left, kind) else (left,)
+    return kind((*before, *(right.inner if isinstance(right, kind) else (right,))))

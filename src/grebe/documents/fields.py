@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from grebe.documents.conditions import (
@@ -16,6 +17,8 @@ from grebe.documents.conditions import (
     StartsWith,
 )
 
+_IMMUTABLE = frozenset((int, str, float, bool, type(None)))
+
 
 class Field:
     """A field of documents by its path; made by `field()`. Comparing it gives a condition."""
@@ -27,27 +30,27 @@ class Field:
 
     def __eq__(self, constant: object) -> Condition:  # type: ignore[override]
         """Return the condition that the field has this value, of this type."""
-        return self._compare("==", constant)
+        return Comparison(self.path, "==", self._captured(constant))
 
     def __ne__(self, constant: object) -> Condition:  # type: ignore[override]
         """Return the condition that the field is missing or has another value."""
-        return self._compare("!=", constant)
+        return Comparison(self.path, "!=", self._captured(constant))
 
     def __lt__(self, constant: Any) -> Condition:
         """Return the condition that the field is less than a value of its type."""
-        return self._compare("<", constant)
+        return Comparison(self.path, "<", self._captured(constant))
 
     def __le__(self, constant: Any) -> Condition:
         """Return the condition that the field is at most a value of its type."""
-        return self._compare("<=", constant)
+        return Comparison(self.path, "<=", self._captured(constant))
 
     def __gt__(self, constant: Any) -> Condition:
         """Return the condition that the field is greater than a value of its type."""
-        return self._compare(">", constant)
+        return Comparison(self.path, ">", self._captured(constant))
 
     def __ge__(self, constant: Any) -> Condition:
         """Return the condition that the field is at least a value of its type."""
-        return self._compare(">=", constant)
+        return Comparison(self.path, ">=", self._captured(constant))
 
     def in_(self, values: Iterable[Any]) -> Condition:
         """Return the condition that the field has one of these values.
@@ -86,11 +89,10 @@ class Field:
         """Return the condition that the document has the field, be it None."""
         return Exists(self.path)
 
-    def _compare(self, symbol: str, constant: Any) -> Condition:
-        return Comparison(self.path, symbol, self._captured(constant))
-
     def _captured(self, constant: Any) -> Any:
         """Return a constant that later changes to a list or dict do not reach."""
+        if constant.__class__ in _IMMUTABLE:
+            return constant
         if isinstance(constant, Field | Condition):
             raise TypeError(
                 f"{self} can be compared with values only, not with another field or condition; "
@@ -130,6 +132,12 @@ def field(path: str) -> Field:
     >>> [user.id for user in users.where((field("age") >= 18) | ~field("age").exists())]
     ['1', '3']
     """
+    # Fields are values, so those that were made are given again: a query begins with one.
+    return _field_of(path) if path.__class__ is str else Field(path_of(path))
+
+
+@lru_cache(maxsize=1024)
+def _field_of(path: str) -> Field:
     return Field(path_of(path))
 
 

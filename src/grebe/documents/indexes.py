@@ -1,280 +1,393 @@
-"""Indexes: the documents of a collection, sorted by a field.
+"""Indexes: the ids of a collection's documents by the value of a field, and the values in order.
 
 Writes only note which documents changed; an index is brought up to date when a query uses it. So
 a write does not decode its document, a load of all documents none of them, and many writes of one
 document cost one update. All of it happens under the store's lock.
 
-An index holds rows `(*sort key, insertion number, id)`. A document that the collection's model
-cannot hold is in `unreadable`; while there is one, queries look at the documents themselves, and
-raise what reading it raises, as they would without an index.
+An index is a dict from tokens (bounds.py), which stand for values, to the documents with that
+value, as one would keep it by hand. The tokens are sorted when the first query asks for a range or
+an order, and kept sorted from then on, in ladders.
+
+A document that the collection's model cannot hold is in `unreadable`; while there is one, queries
+look at the documents themselves, and raise what reading it raises, as they would without an index.
 
 Invariants, tested by `check()`:
 1. Every document of the collection that is not pending is in each index once, or unreadable.
-2. The rows of an index are those of its documents' present data.
+2. Its token is that of its present data.
+3. A group's documents are in the order of insertion, unless its token is in `_unsorted`.
+4. The ladders hold the tokens of all groups, save for those in `_touched`.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from sortedcontainers import SortedList
 
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry
-from grebe.core.ordering import (
-    RANK_DICT,
-    RANK_NAN,
-    RANK_NONE,
-    RANK_NUMBER,
-    RANK_TEXT,
-    SortKey,
-    ascending,
-    prefix_end,
-)
-from grebe.documents.conditions import Comparison, Condition, Exists, OneOf, StartsWith, getter_of
+from grebe.core.ordering import MISSING, ascending
+from grebe.core.values import ReadOnlyDict
+from grebe.documents.bounds import Bounds, Span, Token, ladder_of, token_of_key
+from grebe.documents.conditions import getter_of
+from grebe.documents.models import UNREAD, Adapter
 from grebe.errors import DocumentTypeError
 
-Row = tuple[Any, ...]
-"""Sort key of the field, insertion number, id."""
-_INFINITY = float("inf")
-"""Greater than any insertion number: `(*key, _INFINITY)` is behind all rows with this key."""
-_REBUILT_SHARE = 8
-"""With more than 1/8 of the documents pending, sorting anew is faster than single updates."""
-_BLOCK_MIN, _BLOCK_MAX = 16, 256
-"""Rows that are looked at together when an index is walked backwards: more and more of them."""
+if TYPE_CHECKING:
+    from grebe.documents.document import Document
 
-
-class Span(NamedTuple):
-    """Rows from `lower` up to, but not including, `upper`."""
-
-    lower: Row
-    upper: Row
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether all of these rows have the same key, and so are in the order of insertion."""
-        return self.upper == (*self.lower, _INFINITY)
-
-
-EVERYTHING = Span((), (_INFINITY,))
-
-
-def spans_of(condition: Condition) -> list[Span] | None:
-    """Return the rows of an index on the condition's field that meet it, exactly; None: any may.
-
-    The spans ascend and are apart from each other.
-    """
-    match condition:
-        case Comparison():
-            return _spans_of_comparison(condition)
-        case OneOf() if all(_is_indexable(key) for key in condition.keys):
-            return [_equal(key) for key in sorted(condition.keys)]
-        case StartsWith(prefix=prefix):
-            end = prefix_end(prefix)
-            upper = (RANK_TEXT + 1,) if end is None else (RANK_TEXT, end)
-            return [Span((RANK_TEXT, prefix), upper)]
-        case Exists():
-            return [Span((RANK_NONE,), (_INFINITY,))]
-    return None
-
-
-def _spans_of_comparison(condition: Comparison) -> list[Span] | None:
-    key, symbol = condition.key, condition.symbol
-    if not _is_indexable(key) or symbol == "!=":
-        return None
-    equal = _equal(key)
-    of_type = Span((key[0],), (key[0] + 1,))
-    if symbol == "==":
-        return [equal]
-    if symbol in ("<", "<="):
-        return [Span(of_type.lower, equal.lower if symbol == "<" else equal.upper)]
-    return [Span(equal.upper if symbol == ">" else equal.lower, of_type.upper)]
-
-
-def _is_indexable(key: SortKey) -> bool:
-    """Tell whether bounds made of a key compare with every row: not if its order is the type's."""
-    rank: int = key[0]
-    return RANK_NONE <= rank <= RANK_DICT and rank != RANK_NAN
-
-
-def _equal(key: SortKey) -> Span:
-    return Span(key, (*key, _INFINITY))
-
-
-def intersection(left: list[Span], right: list[Span]) -> list[Span]:
-    """Return the rows that are in both lists of spans; ascending."""
-    found = []
-    for one in left:
-        for other in right:
-            span = Span(max(one.lower, other.lower), min(one.upper, other.upper))
-            if span.lower < span.upper:
-                found.append(span)
-    return found
+Group = Any
+"""The documents with one value: the id of the only one, or a dict of ids and insertion numbers."""
+_REBUILT_SHARE = 24
+"""With more than 1/24 of the tokens of a ladder come or gone, merging all is faster than each."""
+_EXACT_TOKENS_MAX = 64
+"""So many groups are counted one by one where an estimate would do."""
+_MANY = 10_000
 
 
 class Index:
-    """The documents of a collection, sorted by one field."""
+    """The documents of a collection by the value of one field."""
 
-    __slots__ = ("_get", "_rows", "_rows_by_id", "path")
+    __slots__ = ("_get", "_groups", "_ladders", "_name", "_tokens", "_touched", "_unsorted", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._get = getter_of(path)
-        self._rows: Any = SortedList()
-        self._rows_by_id: dict[str, Row] = {}
+        self._name = path if "." not in path else None
+        self._tokens: dict[str, Token] = {}
+        """By document."""
+        self._groups: dict[Token, Group] = {}
+        self._unsorted: set[Token] = set()
+        self._ladders: dict[int, Any] | None = None
+        """Those that hold something; None: nobody has asked for an order yet."""
+        self._touched: dict[Token, bool] = {}
+        """Tokens that came or went since the ladders were right: whether they are in there."""
 
     def __len__(self) -> int:
         """Return the number of documents."""
-        return len(self._rows)
+        return len(self._tokens)
 
-    def row_of(self, document_id: str, number: int, data: Any) -> Row:
-        """Return the row of a document."""
-        value = self._get(data)
-        kind = value.__class__
-        if kind is int or kind is str:  # most fields
-            return RANK_NUMBER if kind is int else RANK_TEXT, value, number, document_id
-        return (*ascending(value), number, document_id)
+    # --- keeping it
 
-    def put(self, document_id: str, row: Row | None) -> None:
-        """Set the row of a document, or take it out. O(log n) if it changed."""
-        before = self._rows_by_id.get(document_id)
-        if before == row:
-            return
-        if before is not None:
-            self._rows.remove(before)
-        if row is None:
-            del self._rows_by_id[document_id]
+    def clear(self) -> None:
+        """Take all documents out."""
+        self._tokens.clear()
+        self._groups.clear()
+        self._unsorted.clear()
+        self._touched.clear()
+        self._ladders = None
+
+    def put(self, changed: Mapping[str, Any], documents: Mapping[str, Entry]) -> None:
+        """Set the values of documents by their data. O(documents).
+
+        `documents` are all of the collection; those that are gone have been taken out before.
+        """
+        name, get, tokens, groups = self._name, self._get, self._tokens, self._groups
+        touched = None if self._ladders is None else self._touched
+        for document_id, data in changed.items():
+            if name is not None and data.__class__ is ReadOnlyDict:
+                token = data.get(name, MISSING)
+            else:
+                token = get(data)
+            kind = token.__class__
+            if kind is not int and kind is not str:
+                token = token_of_key(ascending(token))
+            before = tokens.get(document_id, MISSING)
+            if before is not MISSING:
+                if before == token and self._is_in_place(token, document_id, documents):
+                    continue
+                group = groups.pop(before)
+                if group.__class__ is not str:
+                    groups[before] = group
+                    self._take(before, document_id)
+                elif touched is not None:
+                    touched.setdefault(before, True)
+            tokens[document_id] = token
+            if groups.setdefault(token, document_id) is not document_id:
+                self._join(token, document_id, documents)
+            elif touched is not None:
+                touched.setdefault(token, False)
+
+    def _is_in_place(self, token: Token, document_id: str, documents: Mapping[str, Entry]) -> bool:
+        """Tell whether a document was not made again, so that it would be behind its equals."""
+        group = self._groups[token]
+        if group.__class__ is str:
+            return True
+        number: int = group[document_id]
+        return number == documents[document_id].order
+
+    def _join(self, token: Token, document_id: str, documents: Mapping[str, Entry]) -> None:
+        group = self._groups[token]
+        if group.__class__ is str:
+            group = self._groups[token] = {group: documents[group].order}
+        number = documents[document_id].order
+        if number < next(reversed(group.values())):
+            self._unsorted.add(token)
+        group[document_id] = number
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Take documents out that may be in it. O(documents)."""
+        for document_id in ids:
+            token = self._tokens.pop(document_id, MISSING)
+            if token is not MISSING:
+                self._take(token, document_id)
+
+    def _take(self, token: Token, document_id: str) -> None:
+        group = self._groups[token]
+        if group.__class__ is not str:
+            del group[document_id]
+            size = len(group)
+            if size > 1:
+                # A dict keeps the places of what was removed, and looks at them.
+                if not size & 63 and group.__sizeof__() > 2_000 + 500 * size:
+                    self._groups[token] = dict(group)
+                return
+            if size == 1:
+                (self._groups[token],) = group
+                self._unsorted.discard(token)
+                return
+        del self._groups[token]
+        if self._ladders is not None:
+            self._touched.setdefault(token, True)
+
+    # --- looking things up
+
+    def of_value(self, token: Token) -> Collection[str]:
+        """Return the documents with a value, in the order of insertion."""
+        group: Any = self._groups.get(token, ())
+        if group.__class__ is str:
+            return (group,)
+        if token in self._unsorted:
+            self._unsorted.discard(token)
+            group = self._groups[token] = dict(sorted(group.items(), key=_NUMBER))
+        found: Collection[str] = group
+        return found
+
+    def found(self, bounds: Bounds) -> list[str]:
+        """Return the documents within bounds, in any order. O(log n and the documents)."""
+        groups = self._groups
+        tokens: Iterable[Token] | None = bounds[0]
+        if tokens is None:
+            tokens = self._tokens_in(bounds, False)
+            if len(groups) == len(self._tokens):
+                return list(map(groups.__getitem__, tokens))
+        found: list[str] = []
+        for group in map(groups.get, tokens):
+            if group.__class__ is str:
+                found.append(group)
+            elif group is not None:
+                found += group
+        return found
+
+    def walk(self, bounds: Bounds, desc: bool) -> Iterator[str]:
+        """Yield the documents within bounds, sorted; equals as inserted in both directions."""
+        tokens = self._tokens_in(bounds, desc)
+        if len(self._groups) == len(self._tokens) and bounds[0] is None:
+            return map(self._groups.__getitem__, tokens)
+        return chain.from_iterable(map(self.of_value, tokens))
+
+    def count(self, bounds: Bounds, exactly: bool = True) -> int:
+        """Return the number of documents within bounds, or about.
+
+        O(log n) if all values differ, else O(values within bounds).
+        """
+        groups = self._groups
+        if bounds[0] is None:
+            size = sum(map(self._size, bounds[1]))
+            if len(groups) == len(self._tokens):
+                return size
+            if not exactly and size > _EXACT_TOKENS_MAX:
+                return size * len(self._tokens) // len(groups)
+        found = map(groups.get, self._tokens_in(bounds, False))
+        return sum([1 if group.__class__ is str else len(group or ()) for group in found])
+
+    def _tokens_in(self, bounds: Bounds, desc: bool) -> Iterable[Token]:
+        tokens, spans = bounds
+        if tokens is not None:
+            return reversed(tokens) if desc else tokens
+        ladders = self._sorted_tokens()
+        parts: list[Iterable[Token]] = [
+            _part(ladders[span[0]], span, desc) for span in spans if span[0] in ladders
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return chain.from_iterable(reversed(parts) if desc else parts)
+
+    def _size(self, span: Span) -> int:
+        ladder = self._sorted_tokens().get(span[0])
+        if ladder is None:
+            return 0
+        _, lower, upper = span
+        start, stop = 0, len(ladder)
+        if lower is not None:
+            start = (ladder.bisect_right if lower[1] else ladder.bisect_left)(lower[0])
+        if upper is not None:
+            stop = (ladder.bisect_right if upper[1] else ladder.bisect_left)(upper[0])
+        return max(0, stop - start)
+
+    def _sorted_tokens(self) -> dict[int, Any]:
+        """Return the ladders, brought up to date. O(log n) for each token that came or went."""
+        ladders = self._ladders
+        if ladders is not None and not self._touched:
+            return ladders
+        if ladders is None:
+            changed = dict.fromkeys(self._groups, False)
+            ladders = self._ladders = {}
         else:
-            self._rows_by_id[document_id] = row
-            self._rows.add(row)
+            changed, self._touched = self._touched, {}
+        come: dict[int, list[Token]] = {}
+        gone: dict[int, list[Token]] = {}
+        for token, was_there in changed.items():
+            if was_there != (token in self._groups):
+                (gone if was_there else come).setdefault(ladder_of(token), []).append(token)
+        for name in come.keys() | gone.keys():
+            ladder = ladders.setdefault(name, SortedList())
+            _change(ladder, come.get(name, []), gone.get(name, []))
+            if not ladder:
+                del ladders[name]
+        return ladders
 
-    def replace(self, rows_by_id: dict[str, Row]) -> None:
-        """Set all rows. O(n log n)."""
-        self._rows_by_id = rows_by_id
-        self._rows = SortedList(rows_by_id.values())
-
-    def places(self, spans: Iterable[Span]) -> list[tuple[int, int]]:
-        """Return where the rows of spans begin and end. O(spans log n)."""
-        find = self._rows.bisect_left
-        found = [(find(span.lower), find(span.upper)) for span in spans]
-        return [(start, stop) for start, stop in found if start < stop]
-
-    def between(self, span: Span) -> list[Row]:
-        """Return the rows of a span. O(log n and the rows)."""
-        return list(self._rows.irange(span.lower, span.upper, (True, False)))
-
-    def rows(self, places: list[tuple[int, int]], desc: bool = False) -> Iterator[Row]:
-        """Yield the rows at these places, sorted; among equals by insertion in both directions."""
-        if not desc:
-            for start, stop in places:
-                yield from self._rows.islice(start, stop)
-        else:
-            for start, stop in reversed(places):
-                yield from self._descending(start, stop)
-
-    def _descending(self, start: int, stop: int) -> Iterator[Row]:
-        rows, size = self._rows, _BLOCK_MIN
-        while start < stop:
-            begin = max(start, stop - size)
-            block = list(rows.islice(begin, stop))
-            values = [row[1] for row in block]
-            if not any(map(operator.eq, values, values[1:])):  # no equal keys to be turned around
-                kept = block if begin == start else block[1:]  # the first may equal one before it
-                yield from reversed(kept)
-                stop -= len(kept)
-                size = min(2 * size, _BLOCK_MAX)
-                continue
-            key = block[-1][:-2]
-            begin = max(start, rows.bisect_left(key))
-            yield from rows.islice(begin, stop)  # all rows with this key, in order of insertion
-            stop = begin
-
-    def check(self, wanted: dict[str, Row]) -> None:
-        """Raise AssertionError if the rows are not these."""
-        assert self._rows_by_id == wanted, f"index {self.path} is out of date"
-        assert list(self._rows) == sorted(wanted.values()), f"index {self.path} is out of order"
+    def check(self, wanted: Index) -> None:
+        """Raise AssertionError if it differs from one made anew."""
+        assert self._tokens == wanted._tokens, f"index {self.path} is out of date"
+        assert self._groups == wanted._groups, f"index {self.path} has other groups"
+        for token, group in self._groups.items():
+            if group.__class__ is not str and token not in self._unsorted:
+                numbers = list(group.values())
+                assert numbers == sorted(numbers), f"index {self.path}: a group is out of order"
+        if self._ladders is not None:
+            wanted._sorted_tokens()
+            assert self._sorted_tokens() == wanted._ladders, f"index {self.path} is out of order"
 
 
-_UNREADABLE = object()
+_NUMBER = itemgetter(1)
+
+
+def _part(ladder: Any, span: Span, desc: bool) -> Any:
+    _, lower, upper = span
+    if lower is None and upper is None:
+        return reversed(ladder) if desc else iter(ladder)
+    low, includes_low = (None, True) if lower is None else (lower[0], not lower[1])
+    high, includes_high = (None, True) if upper is None else upper
+    return ladder.irange(low, high, (includes_low, includes_high), desc)
+
+
+def _change(ladder: Any, come: list[Token], gone: list[Token]) -> None:
+    """Add tokens to a sorted list and remove others. They are sorted, to stay near in memory."""
+    if (len(come) + len(gone)) * _REBUILT_SHARE > len(ladder):
+        left = set(gone)
+        kept = [token for token in ladder if token not in left] if left else list(ladder)
+        kept += sorted(come)
+        ladder.clear()
+        ladder.update(kept)
+        return
+    gone.sort()
+    come.sort()
+    for token in gone:
+        ladder.remove(token)
+    for token in come:
+        ladder.add(token)
 
 
 class Indexes:
     """The indexes of one collection."""
 
-    __slots__ = ("_pending", "_read", "_stale", "by_path", "unreadable")
+    __slots__ = (
+        "_pending",
+        "_read",
+        "_stale",
+        "adapter",
+        "behind",
+        "by_path",
+        "unreadable",
+        "version",
+    )
 
-    def __init__(self, fields: Iterable[str], read: Callable[[str, Entry], Any]) -> None:
-        """Index these fields of what `read` makes of a document's id and entry: its data."""
+    def __init__(
+        self, fields: Iterable[str], adapter: Adapter, read: Callable[[str, Entry], Any]
+    ) -> None:
+        """Index these fields of what `read` makes of a document's id and entry: its data.
+
+        A snapshot that was made with the adapter has that at hand.
+        """
         self.by_path = {path: Index(path) for path in fields}
+        self.adapter = adapter
         self._read = read
-        self._pending: dict[str, None] = {}
+        self.behind = True
+        """Whether there is something to catch up with."""
+        self._pending: dict[str, Any] = {}
+        """Documents to look at, with their data where the write had it at hand."""
         self._stale = True
-        """Everything has to be looked at again."""
+        """Everything has to be looked at."""
         self.unreadable: set[str] = set()
+        self.version = 0
+        """How often something changed."""
 
     def note(self, ids: Iterable[str]) -> None:
-        """Note that documents were written or removed. O(ids)."""
+        """Note that documents were written, loaded or removed. O(ids)."""
         if not self._stale:
-            for document_id in ids:
-                self._pending[document_id] = None
+            self.behind = True
+            self._pending.update(dict.fromkeys(ids, UNREAD))
+
+    def wrote(self, doc: Document[Any], data: Any) -> None:
+        """Note that a document was written. `data`: as its adapter would decode it, or UNREAD."""
+        if not self._stale:
+            self.behind = True
+            own = doc.parent._own_adapter
+            self._pending[doc.id] = data if own is None or own is self.adapter else UNREAD
 
     def catch_up(self, documents: Mapping[str, Entry]) -> None:
-        """Bring the indexes up to date. O(what changed since, log n each)."""
-        pending = self._pending
-        if self._stale or len(pending) * _REBUILT_SHARE > len(documents):
-            self._rebuild(documents)
-        elif pending:
-            indexes = list(self.by_path.values())
-            for document_id in pending:
-                entry = documents.get(document_id)
-                data = self._data_of(document_id, entry)
-                for index in indexes:
-                    index.put(
-                        document_id,
-                        None
-                        if entry is None or data is _UNREADABLE
-                        else index.row_of(document_id, entry.order, data),
-                    )
-        else:
-            return
-        self._pending = {}
+        """Bring the indexes up to date. O(what changed since)."""
+        pending, self._pending = self._pending, {}
+        if self._stale:
+            self.unreadable.clear()
+            for index in self.by_path.values():
+                index.clear()
+            pending = dict.fromkeys(documents, UNREAD)
+        if pending:
+            self._stale = True  # until it is done: reading may raise
+            self.version += 1
+            with garbage_collection_paused() if len(pending) > _MANY else nullcontext():
+                gone = self._read_all(pending, documents)
+                for index in self.by_path.values():
+                    index.remove(gone)
+                    index.put(pending, documents)
+        self._stale = self.behind = False
 
-    def _rebuild(self, documents: Mapping[str, Entry]) -> None:
-        self._stale = True  # until it is done: reading may raise
-        self.unreadable.clear()
-        with garbage_collection_paused():
-            for index, rows in zip(self.by_path.values(), self._rows(documents), strict=True):
-                index.replace(rows)
-        self._stale = False
-
-    def _rows(self, documents: Mapping[str, Entry]) -> list[dict[str, Row]]:
-        """Return the rows of all documents, for each index."""
-        indexes = list(self.by_path.values())
-        found: list[dict[str, Row]] = [{} for _ in indexes]
-        for document_id, entry in documents.items():
-            data = self._data_of(document_id, entry)
-            if data is not _UNREADABLE:
-                for index, rows in zip(indexes, found, strict=True):
-                    rows[document_id] = index.row_of(document_id, entry.order, data)
-        return found
-
-    def _data_of(self, document_id: str, entry: Entry | None) -> Any:
-        """Return the data of a document that is there, and note whether it can be read."""
+    def _read_all(self, pending: dict[str, Any], documents: Mapping[str, Entry]) -> list[str]:
+        """Have the data of all documents in `pending`; return those that are gone or unreadable."""
         if self.unreadable:
-            self.unreadable.discard(document_id)
-        if entry is None:
-            return None
-        try:
-            return self._read(document_id, entry)
-        except DocumentTypeError:
-            self.unreadable.add(document_id)
-            return _UNREADABLE
+            self.unreadable.difference_update(pending)
+        gone: list[str] = []
+        adapter = self.adapter
+        for document_id in [key for key, data in pending.items() if data is UNREAD]:
+            entry = documents.get(document_id)
+            if entry is None:
+                gone.append(document_id)
+                continue
+            view = entry.view
+            if view is not None and view._adapter is adapter and view._data is not UNREAD:
+                pending[document_id] = view._data
+                continue
+            try:
+                pending[document_id] = self._read(document_id, entry)
+            except DocumentTypeError:
+                self.unreadable.add(document_id)
+                gone.append(document_id)
+        for document_id in gone:
+            del pending[document_id]
+        return gone
 
     def check(self, documents: Mapping[str, Entry]) -> None:
         """Raise AssertionError if an index differs from one made anew."""
         self.catch_up(documents)
         assert self.unreadable <= set(documents), "an unreadable document is gone"
-        for index, rows in zip(self.by_path.values(), self._rows(documents), strict=True):
-            index.check(rows)
+        anew = Indexes(self.by_path, self.adapter, self._read)
+        anew.catch_up(documents)
+        assert anew.unreadable == self.unreadable, "other documents cannot be read"
+        for path, index in self.by_path.items():
+            index.check(anew.by_path[path])

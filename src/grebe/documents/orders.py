@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from grebe.core.ordering import MISSING, RANK_NUMBER, SortKey, ascending, descending
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import getter_of
-from grebe.documents.fields import Field, path_of
+from grebe.documents.fields import Field, field, path_of
 from grebe.documents.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -53,6 +53,8 @@ def orders_of(
         TypeError: neither fields nor a key were given, or both, or something else.
         ValueError: the path of a field is malformed.
     """
+    if len(fields) == 1 and fields[0].__class__ is str and key is None:
+        return (Order(field(fields[0]).path, None, bool(desc)),)  # as most are
     if key is not None:
         if fields:
             raise TypeError("order_by() takes either fields or key=, not both; call it twice")

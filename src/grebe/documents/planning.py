@@ -9,21 +9,13 @@ The choice costs a few searches in the indexes, whatever they hold:
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from grebe.documents.conditions import Condition
-from grebe.documents.indexes import (
-    EVERYTHING,
-    Index,
-    Indexes,
-    Row,
-    Span,
-    intersection,
-    spans_of,
-)
+from grebe.documents.bounds import EVERYTHING, Bounds, bounds_of, intersection
+from grebe.documents.conditions import All, Condition, OnField
+from grebe.documents.indexes import Index, Indexes
 from grebe.documents.query import Query, Spec
 
 
@@ -37,111 +29,116 @@ class Explanation:
     """How many documents were looked at."""
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """The documents that have to be looked at, and what has to be done with them."""
+    """The documents that have to be looked at, and what has to be done with them.
 
-    index: Index
-    spans: tuple[Span, ...]
-    """Which rows of it to look at."""
-    conditions: tuple[Any, ...]
-    """What each document still has to meet."""
-    ordered: bool
-    """The index gives the query's order, so that the rows after its limit need no look."""
-    desc: bool
+    Not a frozen dataclass: one is made for each query, and that takes three times as long.
+    """
+
+    __slots__ = ("bounds", "conditions", "desc", "index", "ordered", "searches")
+
+    def __init__(self, index: Index, bounds: Bounds, conditions: tuple[Any, ...]) -> None:
+        self.index = index
+        self.bounds = bounds
+        """Which documents of it to look at."""
+        self.conditions = conditions
+        """What each document still has to meet."""
+        self.ordered = self.desc = False
+        """The index gives the query's order, so that documents after its limit need no look."""
+        self.searches = False
+        """Whether documents are looked at until enough of them meet the conditions."""
+
+    def in_order(self, desc: bool, has_limit: bool) -> Plan:
+        """Have the index walked in the query's order; for the maker of the plan."""
+        self.ordered, self.desc = True, desc
+        self.searches = has_limit and bool(self.conditions)
+        return self
 
     @property
     def size(self) -> int:
-        """The number of documents that may have to be looked at. O(spans log n)."""
-        return sum(stop - start for start, stop in self.index.places(self.spans))
-
-    def rows(self) -> Iterable[Row]:
-        """Return the rows to look at: in the query's order, or else in the order of insertion."""
-        if self.ordered:
-            return self.index.rows(self.index.places(self.spans), self.desc)
-        found = [row for span in self.spans for row in self.index.between(span)]
-        if len(self.spans) != 1 or not self.spans[0].is_equal:
-            found.sort(key=_NUMBER)
-        return found
+        """About the number of documents that may have to be looked at. O(log n)."""
+        return self.index.count(self.bounds, exactly=False)
 
 
-_NUMBER = operator.itemgetter(-2)
-"""The insertion number of a row."""
-
-
-Candidates = tuple[list[Plan], Plan | None]
-"""The plans for the fields that conditions bound, and the one that walks in the query's order."""
+Choice = tuple[Indexes, Plan | None, Sequence[Plan], Plan | None]
+"""What indexes can do for a query: the plan that is best whatever they hold, if there is one; a
+plan for each indexed field that conditions bound; the one that walks in the query's order."""
 
 
 def plan(query: Query[Any], indexes: Indexes) -> Plan | None:
     """Return how indexes that are up to date answer a query best; None: look at all documents."""
     if indexes.unreadable:
         return None
-    bounded, ordering = _candidates(query, indexes)
-    found = bounded[0] if len(bounded) == 1 else min(bounded, key=_size, default=None)
-    if ordering is None:
+    choice: Choice | None = query._choice
+    if choice is None or choice[0] is not indexes:
+        choice = query._choice = _choice(query._spec, indexes)
+    _, settled, bounded, ordering = choice
+    if settled is not None or not bounded:
+        return settled
+    found = bounded[0] if len(bounded) == 1 else min(bounded, key=_size)
+    if ordering is None or found.index is ordering.index:
         return found
-    if found is None:
-        return ordering
-    if found.index is ordering.index:
-        return replace(found, ordered=True, desc=ordering.desc)
-    stop, size = query.spec.stop, found.size
-    # If what meets the bounds is spread evenly, this many rows are walked until the limit is met.
+    stop, size = query._spec.stop, found.size
+    # If what meets the bounds is spread evenly, this many are walked until the limit is met.
     if stop is not None and stop * len(ordering.index) < size * size:
         return ordering
     return found
+
+
+def _choice(spec: Spec, indexes: Indexes) -> Choice:
+    conditions, orders, _, limit = spec
+    bounded = _bounded(conditions, indexes) if conditions else ()
+    if not orders:
+        return indexes, bounded[0] if len(bounded) == 1 else None, bounded, None
+    ordering = _ordering(spec, indexes)
+    if ordering is not None:
+        for plan in bounded:
+            if plan.index is ordering.index:
+                plan.in_order(ordering.desc, limit is not None)
+    return indexes, None if bounded else ordering, bounded, ordering
 
 
 def _size(plan: Plan) -> int:
     return plan.size
 
 
-def _candidates(query: Query[Any], indexes: Indexes) -> Candidates:
-    """Return what indexes can do for a query. Kept with the query, which may be asked again."""
-    known: tuple[Indexes, Candidates] | None = query._candidates
-    if known is None or known[0] is not indexes:
-        spec = query.spec
-        known = query._candidates = (
-            indexes,
-            (
-                _bounded(spec.conditions, indexes),
-                _ordering(spec, indexes),
-            ),
-        )
-    return known[1]
-
-
 def _ordering(spec: Spec, indexes: Indexes) -> Plan | None:
-    """Return the plan to walk along an index in the query's order."""
-    order = spec.orders[0] if len(spec.orders) == 1 else None
-    if order is None or order.path is None or order.path not in indexes.by_path:
+    order = spec.orders[0]
+    if len(spec.orders) > 1 or order.path is None:
         return None
-    return Plan(indexes.by_path[order.path], (EVERYTHING,), spec.conditions, True, order.desc)
+    index = indexes.by_path.get(order.path)
+    if index is None:
+        return None
+    return Plan(index, EVERYTHING, spec.conditions).in_order(order.desc, spec.limit is not None)
 
 
-def _bounded(conditions: Sequence[Any], indexes: Indexes) -> list[Plan]:
-    """Return a plan for each indexed field that conditions bound."""
-    parts = [
-        part
-        for condition in conditions
-        for part in (condition.parts() if isinstance(condition, Condition) else (condition,))
-    ]
-    spans: dict[str, list[Span]] = {}
-    exact: dict[str, list[Any]] = {}
+def _bounded(conditions: Sequence[Any], indexes: Indexes) -> Sequence[Plan]:
+    parts: Sequence[Any] = conditions
+    if len(conditions) == 1:
+        part = conditions[0]
+        if part.__class__ is All:
+            parts = part.inner
+        elif isinstance(part, OnField):  # as most
+            index = indexes.by_path.get(part.path)
+            bounds = None if index is None else bounds_of(part)
+            return () if index is None or bounds is None else (Plan(index, bounds, ()),)
+    else:
+        parts = [
+            part
+            for condition in conditions
+            for part in (condition.parts() if isinstance(condition, Condition) else (condition,))
+        ]
+    plans: dict[str, Plan] = {}
     for part in parts:
-        path = getattr(part, "path", None) if isinstance(part, Condition) else None
-        if path is not None and path in indexes.by_path:
-            found = spans_of(part)
-            if found is not None:
-                spans[path] = intersection(spans[path], found) if path in spans else found
-                exact.setdefault(path, []).append(part)
-    return [
-        Plan(
-            indexes.by_path[path],
-            tuple(bounds),
-            tuple(part for part in parts if not any(part is one for one in exact[path])),
-            False,
-            False,
-        )
-        for path, bounds in spans.items()
-    ]
+        index = indexes.by_path.get(part.path) if isinstance(part, OnField) else None
+        bounds = None if index is None else bounds_of(part)
+        if index is None or bounds is None:
+            continue
+        before = plans.get(index.path)
+        if before is None:
+            rest = tuple(one for one in parts if one is not part) if len(parts) > 1 else ()
+        else:
+            bounds = intersection(before.bounds, bounds)
+            rest = tuple(one for one in before.conditions if one is not part)
+        plans[index.path] = Plan(index, bounds, rest)
+    return list(plans.values())

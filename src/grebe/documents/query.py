@@ -70,12 +70,12 @@ class Query(Generic[T]):
     equal to another query that says the same of the same collection.
     """
 
-    __slots__ = ("__weakref__", "_candidates", "_source", "_spec")
+    __slots__ = ("__weakref__", "_choice", "_source", "_spec")
 
     def __init__(self, source: Collection[T] | CollectionGroup[T], spec: Spec) -> None:
         self._source = source
         self._spec = spec
-        self._candidates: Any = None
+        self._choice: Any = None
         """What planning.py has found out."""
 
     @property
@@ -113,7 +113,8 @@ class Query(Generic[T]):
                     f"a condition is made with field(...) or is a function of a snapshot, "
                     f"not a {kind}"
                 )
-        return self._with(conditions=(*self.spec.conditions, *conditions))
+        before, orders, offset, limit = self._spec
+        return Query(self._source, Spec(before + conditions, orders, offset, limit))
 
     def order_by(
         self,
@@ -129,11 +130,14 @@ class Query(Generic[T]):
         Raises:
             TypeError: no field was given, or something else.
         """
-        return self._with(orders=(*self.spec.orders, *orders_of(fields, key, desc)))
+        conditions, orders, offset, limit = self._spec
+        orders += orders_of(fields, key, desc)
+        return Query(self._source, Spec(conditions, orders, offset, limit))
 
     def limit(self, n: int) -> Query[T]:
         """Return the query for the first `n` documents at most. Raises ValueError below 0."""
-        return self._with(limit=_checked_number("limit", n))
+        conditions, orders, offset, _ = self._spec
+        return Query(self._source, Spec(conditions, orders, offset, _checked_number("limit", n)))
 
     def offset(self, n: int) -> Query[T]:
         """Return the query without the first `n` documents. Raises ValueError below 0."""
@@ -149,7 +153,7 @@ class Query(Generic[T]):
 
         O(collection), or O(documents that an index leaves); see `explain`. Sorting adds a factor.
         """
-        return self.source._engine.find(self)
+        return self._source._engine.find(self)
 
     def first(self) -> Snapshot[T] | None:
         """Return the first document, or None."""
@@ -302,7 +306,7 @@ def name_of(query: Query[Any]) -> str:
 
 
 def _checked_number(name: str, n: int) -> int:
-    if not isinstance(n, int) or isinstance(n, bool):
+    if n.__class__ is not int and (not isinstance(n, int) or isinstance(n, bool)):
         raise TypeError(f"{name}() takes a number of documents, not {type(n).__name__}")
     if n < 0:
         raise ValueError(f"{name}({n}): a number of documents is at least 0")

@@ -155,7 +155,8 @@ class State:
 
     def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """See Engine."""
-        self._check_source(query)
+        if self.closed or self.encryption.header is not None:
+            self._check_source(query)
         return self.finder.find(query)
 
     def count(self, query: Query[Any]) -> int:

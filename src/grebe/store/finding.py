@@ -6,19 +6,20 @@ Indexes are looked after here; which one answers a query is decided in documents
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import filterfalse, islice
+from operator import attrgetter
 from typing import Any
 
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry
 from grebe.core.tree import Tree
 from grebe.documents.conditions import Condition
-from grebe.documents.indexes import Indexes, Row
+from grebe.documents.indexes import Index, Indexes
 from grebe.documents.models import Adapter, PlainAdapter
 from grebe.documents.orders import sort
 from grebe.documents.planning import Explanation, Plan, plan
-from grebe.documents.query import Query
+from grebe.documents.query import Query, Spec
 from grebe.documents.reading_ahead import read_all
 from grebe.documents.results import Results
 from grebe.documents.snapshot import Snapshot, snapshots_of
@@ -27,6 +28,7 @@ MANY = 700
 """New snapshots for which the garbage collector is paused: as many wake it."""
 
 Found = list[Snapshot[Any]]
+_ORDER = attrgetter("order")
 
 
 class Finder:
@@ -46,30 +48,24 @@ class Finder:
     # --- indexes; the store's lock is held
 
     def set_indexes(self, collection: str, fields: Sequence[str] | None) -> None:
-        """Index these fields of a collection and no others; they are sorted at the first use."""
+        """Index these fields of a collection and no others; they are made at the first use."""
         if fields:
-            self.indexes[collection] = Indexes(fields, self._reader(collection))
+            adapter = self.adapter(collection)
+
+            def read(document_id: str, entry: Entry) -> Any:
+                # Not kept: an index over all documents is no reason to keep all of them decoded.
+                return adapter.decode(entry.value, f"{collection}/{document_id}")
+
+            self.indexes[collection] = Indexes(fields, adapter, read)
         else:
             self.indexes.pop(collection, None)
-
-    def _reader(self, collection: str) -> Callable[[str, Entry], Any]:
-        adapter = self.adapter(collection)
-
-        def read(document_id: str, entry: Entry) -> Any:
-            view: Snapshot[Any] | None = entry.view
-            if view is not None and view._adapter is adapter:
-                return view.data
-            # Not kept: an index over all documents is no reason to keep all of them decoded.
-            return adapter.decode(entry.value, f"{collection}/{document_id}")
-
-        return read
 
     # --- queries
 
     def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """Return the documents of a query in order."""
         found = self._answer(query)[0]
-        return Results([found], len(found)) if found else Results()
+        return Results((found,), len(found)) if found else Results()
 
     def explain(self, query: Query[Any]) -> Explanation:
         """Answer a query and tell how."""
@@ -82,7 +78,7 @@ class Finder:
             documents = self._tree.documents(query.source._scope)
             chosen = self._plan(query, documents) if self.indexes else None
             if chosen is not None and not chosen.conditions:
-                total = chosen.size
+                total = chosen.index.count(chosen.bounds)
             elif query.spec.conditions:
                 total = len(self.matching(query))
             else:
@@ -96,26 +92,54 @@ class Finder:
 
     def _answer(self, query: Query[Any]) -> tuple[Found, str | None, int]:
         """Return the documents, the name of the index and how many documents were looked at."""
-        source, spec = query.source, query.spec
+        spec = query._spec
         with self._lock:
-            documents = self._tree.documents(source._scope)
+            documents = self._tree.documents(query._source._scope)
             chosen = self._plan(query, documents) if self.indexes else None
-            if chosen is not None:
-                if chosen.ordered and spec.stop is not None:
-                    return self._walk(query, chosen, documents)
-                rows = list(chosen.rows())
-                examined = len(rows)
-                looked_at = _snapshots_of_rows(source, rows, documents)
+            if chosen is not None and not chosen.searches:
+                found = self._looked_at(query, chosen, documents)
         # From here on without the lock: conditions may be functions of the user.
-        if chosen is not None:
-            found = _select(looked_at, chosen.conditions)
-        else:
-            found, examined = self._scan(source, spec.conditions)
-        if spec.orders and not (chosen is not None and chosen.ordered):
+        if chosen is None:
+            found, examined = self._scan(query._source, spec.conditions)
+            if spec.orders:
+                sort(found, spec.orders, spec.stop)
+            return _window(found, spec), None, examined
+        if chosen.searches:
+            return self._walk(query, chosen)
+        examined = len(found)
+        if chosen.conditions:
+            found = _select(found, chosen.conditions)
+        if spec.orders and not chosen.ordered:
             sort(found, spec.orders, spec.stop)
-        if spec.offset or spec.limit is not None:
-            found = found[spec.offset : spec.stop]
-        return found, None if chosen is None else chosen.index.path, examined
+        return _window(found, spec), chosen.index.path, examined
+
+    def _looked_at(self, query: Query[Any], chosen: Plan, documents: Mapping[str, Entry]) -> Found:
+        """Return what a plan says to look at: in the order of the index, or else as inserted."""
+        source = query._source
+        index, bounds = chosen.index, chosen.bounds
+        if chosen.ordered:
+            ids = islice(index.walk(bounds, chosen.desc), query._spec.stop)
+            return self._views(source, list(ids), documents)
+        tokens = bounds[0]
+        if tokens is not None and len(tokens) == 1:
+            return self._views(source, index.of_value(tokens[0]), documents)
+        found = index.found(bounds)
+        entries = [documents[document_id] for document_id in found]
+        entries.sort(key=_ORDER)
+        views: Found = [entry.view for entry in entries]
+        if all(views) and source._scope not in self.remodelled:
+            return views
+        found.sort(key=lambda document_id: documents[document_id].order)
+        return _snapshots(source, found, entries)
+
+    def _views(self, source: Any, ids: Collection[str], documents: Mapping[str, Entry]) -> Found:
+        """Return the snapshots of documents, in one loop if all were made before."""
+        found: Found = [documents[document_id].view for document_id in ids]
+        # Where no other model was ever used, snapshots that are there are for the source's.
+        if all(found) and source._scope not in self.remodelled:
+            return found
+        ids = list(ids)
+        return _snapshots(source, ids, [documents[document_id] for document_id in ids])
 
     def _scan(self, source: Any, conditions: Sequence[Any]) -> tuple[Found, int]:
         """Return the documents that meet conditions, and how many were looked at: all."""
@@ -138,32 +162,45 @@ class Finder:
             read_all(looked_at)  # it will look at each
         return _select(looked_at, conditions), len(entries)
 
-    def _walk(
-        self, query: Query[Any], chosen: Plan, documents: Mapping[str, Entry]
-    ) -> tuple[Found, str | None, int]:
+    def _walk(self, query: Query[Any], chosen: Plan) -> tuple[Found, str | None, int]:
         """Look at documents in the order of an index until the limit is met."""
-        source, spec = query.source, query.spec
-        stop = spec.stop or 0
-        rows = iter(chosen.rows())
+        source, spec, conditions = query._source, query._spec, chosen.conditions
+        stop = spec.offset + (spec.limit or 0)
+        index: Index = chosen.index
+        indexes: Indexes = query._choice[0]
+        version = None
+        seen: list[str] = []
         found: Found = []
-        examined = 0
         while len(found) < stop:
-            # Twice as many each time, where few of them meet the other conditions.
-            block = list(islice(rows, max(stop - len(found), examined)))
-            if not block:
+            with self._lock:
+                documents = self._tree.documents(source._scope)
+                indexes.catch_up(documents)
+                if version != indexes.version:  # it begins, or somebody has written meanwhile
+                    if self.indexes.get(source._scope) is not indexes:
+                        return self._answer(query)
+                    version = indexes.version
+                    walk = index.walk(chosen.bounds, chosen.desc)
+                    if seen:
+                        walk = filterfalse(set(seen).__contains__, walk)
+                # Twice as many each time, where few of them meet the other conditions.
+                ids = list(islice(walk, max(stop - len(found), len(seen))))
+                views = self._views(source, ids, documents)
+            if not ids:
                 break
-            examined += len(block)
-            found += _select(_snapshots_of_rows(source, block, documents), chosen.conditions)
-        return found[spec.offset : stop], chosen.index.path, examined
+            seen += ids
+            found += _select(views, conditions)
+        return found[spec.offset : stop], index.path, len(seen)
 
     def _plan(self, query: Query[Any], documents: Mapping[str, Entry]) -> Plan | None:
-        scope = query.source._scope
-        indexes = self.indexes.get(scope)
-        if indexes is None or not (query.spec.conditions or query.spec.orders):
+        spec = query._spec
+        source: Any = query._source
+        indexes = self.indexes.get(source._scope)
+        if indexes is None or not (spec.conditions or spec.orders):
             return None
-        if query.source._adapter() is not self.adapter(scope):
+        if source._own_adapter is not None and source._adapter() is not indexes.adapter:
             return None  # it may see other values than the index
-        indexes.catch_up(documents)
+        if indexes.behind:
+            indexes.catch_up(documents)
         return plan(query, indexes)
 
     def check(self) -> None:
@@ -172,17 +209,10 @@ class Finder:
             indexes.check(self._tree.documents(collection))
 
 
-def _snapshots_of_rows(source: Any, rows: list[Row], documents: Mapping[str, Entry]) -> Found:
-    """Return the snapshots of an index's rows; in one loop, if all were made before."""
-    adapter = source._adapter()
-    try:
-        found = [view for row in rows if (view := documents[row[-1]].view)._adapter is adapter]
-    except AttributeError:  # None: nobody has looked at it yet
-        found = []
-    if len(found) == len(rows):
+def _window(found: Found, spec: Spec) -> Found:
+    if spec.limit is None and not spec.offset:
         return found
-    ids = [row[-1] for row in rows]
-    return _snapshots(source, ids, [documents[document_id] for document_id in ids])
+    return found[spec.offset : spec.stop]
 
 
 def _snapshots(source: Any, ids: list[str], entries: list[Entry]) -> Found:

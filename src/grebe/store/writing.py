@@ -409,7 +409,7 @@ class Writer(Sides):
         if wanted_dependencies is not None:
             self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
         if collection in self.finder.indexes:
-            self.finder.indexes[collection].note((document_id,))
+            self.finder.indexes[collection].wrote(doc, seen)
         if self.broadcasting.watched:
             self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
         return entry
