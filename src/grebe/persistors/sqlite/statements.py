@@ -34,10 +34,13 @@ PUT = (
     "INSERT INTO documents (path, partition, encrypted, value) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (path, partition, encrypted) DO UPDATE SET value = excluded.value"
 )
-_UNDER = "path > ?1 || '/' AND path < ?1 || '0'"
-_SCOPE = f"(path = ?1 OR ({_UNDER}))"
-_DIRECTLY_IN = f"({_UNDER} AND instr(substr(path, length(?1) + 2), '/') = 0)"
-_MOVE = "UPDATE OR REPLACE documents SET partition = ?3 WHERE partition = ?2 AND encrypted = 0"
+_UNDER = "path > :path || '/' AND path < :path || '0'"
+_SCOPE = f"(path = :path OR ({_UNDER}))"
+_DIRECTLY_IN = f"({_UNDER} AND instr(substr(path, length(:path) + 2), '/') = 0)"
+_MOVE = (
+    "UPDATE OR REPLACE documents SET partition = :target"
+    " WHERE partition = :source AND encrypted = 0"
+)
 # CAST gives the bytes as they are stored, so no text is decoded only to be encoded again.
 _SELECT = "SELECT path, partition, encrypted, CAST(value AS BLOB) FROM documents"
 
@@ -58,9 +61,9 @@ def apply(connection: Connection, parts: Iterable[Operation | PutMany]) -> None:
                     _delete(connection, part)
                 case Move(path, source, target):
                     if source != target:
-                        names = to_text(source), to_text(target)
-                        scope = f" AND {_SCOPE}" if path else " AND ?1 = ''"
-                        connection.execute(_MOVE + scope, (path, *names))
+                        names = {"source": to_text(source), "target": to_text(target)}
+                        scope = f" AND {_SCOPE}" if path else ""
+                        connection.execute(_MOVE + scope, {"path": path, **names})
                 case Clear():
                     connection.execute("DELETE FROM documents")
 
@@ -75,11 +78,11 @@ def _delete(connection: Connection, operation: Delete) -> None:
     path, recursive = operation
     if recursive:
         connection.execute("DELETE FROM documents WHERE path = ?", (path,))
-        connection.execute(f"DELETE FROM documents WHERE {_UNDER}", (path,))
+        connection.execute(f"DELETE FROM documents WHERE {_UNDER}", {"path": path})
     elif paths.is_document(path):
         connection.execute("DELETE FROM documents WHERE path = ?", (path,))
     else:
-        connection.execute(f"DELETE FROM documents WHERE {_DIRECTLY_IN}", (path,))
+        connection.execute(f"DELETE FROM documents WHERE {_DIRECTLY_IN}", {"path": path})
 
 
 def save_metadata(connection: Connection, metadata: bytes) -> None:
@@ -135,7 +138,8 @@ def _rows(connection: Connection, wanted: Sequence[str] | None) -> Iterator[Any]
     asked = set(wanted)
     for path in dict.fromkeys(wanted):
         if asked.isdisjoint(paths.ancestors(path)[1:]):  # it comes with what is above it
-            yield from connection.execute(f"{_SELECT} WHERE {_SCOPE} ORDER BY rowid", (path,))
+            statement = f"{_SELECT} WHERE {_SCOPE} ORDER BY rowid"
+            yield from connection.execute(statement, {"path": path})
 
 
 def _damaged(table: str, file: str) -> CorruptDataError:
