@@ -150,19 +150,17 @@ class LiveQuery(LiveResult):
             _move(rows, was, now)
             return
         if was is not None:
-            position = rows.rank(was[0])
-            rows.remove(was[0])
-            if position < stop:  # those behind it move up
+            position = rows.remove(was[0])
+            if position < stop:  # those behind it moved up
                 self._note(rows.at(stop - 1), entered=True)
                 if position < self._offset:
                     self._note(rows.at(self._offset - 1), entered=False)
         if now is not None:
-            position = rows.rank(now[0])
-            if position < stop:  # those behind it move down
-                self._note(rows.at(stop - 1), entered=False)
+            position = rows.add(now[0], now[1])
+            if position < stop:  # those behind it moved down
+                self._note(rows.at(stop), entered=False)
                 if position < self._offset:
-                    self._note(rows.at(self._offset - 1), entered=True)
-            rows.add(now[0], now[1])
+                    self._note(rows.at(self._offset), entered=True)
 
     def _note(self, row: Snapshot[Any] | None, *, entered: bool) -> None:
         """Note what observers know of a row that was pushed into or out of the window."""
@@ -172,10 +170,16 @@ class LiveQuery(LiveResult):
                 self._before[document_id] = None if entered else self._members[document_id]
 
     def _is_inside(self, key: Any) -> bool:
-        position = self._rows.rank(key)
-        return self._offset <= position and (
-            self._limit is None or position < self._offset + self._limit
-        )
+        """Tell whether the row with this key, which is there, is in the window."""
+        rows, offset, limit = self._rows, self._offset, self._limit
+        if limit is not None:
+            last = rows.key_at(offset + limit - 1) if limit else None
+            if not limit or (last is not None and last < key):
+                return False
+        if not offset:
+            return True
+        first = rows.key_at(offset)
+        return first is not None and bool(first <= key)
 
     def _visible(self, document_id: str) -> Member | None:
         """Return a document's member if it is in the result: in the window, if there is one."""

@@ -138,6 +138,8 @@ class OrderedRows(Generic[Row]):
         last = self._last
         if len(last) < 2:  # few rows: `_sizes` may be old
             return bisect_left(self._keys[0], key) if last else 0
+        if key <= last[0]:
+            return bisect_left(self._keys[0], key)
         index, before = self._found
         if index >= 0 and self._keys[index][0] <= key <= last[index]:
             return before + bisect_left(self._keys[index], key)
@@ -152,10 +154,19 @@ class OrderedRows(Generic[Row]):
         """Return the row at a position, or None behind the last. O(log chunks)."""
         if not 0 <= position < self._length:
             return None
-        if len(self._last) < 2:
+        if position < len(self._rows[0]):
             return self._rows[0][position]
         index, position = self._sizes.find(position)
         return self._rows[index][position]
+
+    def key_at(self, position: int) -> Any:
+        """Return the key of the row at a position, or None behind the last. O(log chunks)."""
+        if position >= self._length:
+            return None
+        if position < len(self._keys[0]):
+            return self._keys[0][position]
+        index, position = self._sizes.find(position)
+        return self._keys[index][position]
 
     def view(self, offset: int = 0, limit: int | None = None) -> Results[Any]:
         """Return the rows as they are now, or a part of them, immutable.
