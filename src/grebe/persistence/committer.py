@@ -18,7 +18,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from grebe.core.operation import Batch, put_of
 from grebe.persistence.operation_log import OperationLog
@@ -27,8 +27,7 @@ BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """A batch that was handed out to be committed, with all writes up to number `upto`."""
 
     batch: Batch

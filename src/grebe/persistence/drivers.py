@@ -100,6 +100,8 @@ class ThreadDriver:
         self._calls = calls
         self._lock = lock
         self._changed = threading.Condition(lock)
+        self._waiting = 0
+        """Threads in `_changed.wait()`; to notify nobody takes as long as half a commit."""
         self._interval_s = interval_s
         self._reports = reports
         self._error: GrebeError | None = None
@@ -111,10 +113,11 @@ class ThreadDriver:
     def commit(self) -> None:
         """Return when all that was written before is durable. Raises PersistenceError."""
         committer = self.committer
-        with self._lock:
-            target = committer.written
+        target: int | None = None
         while True:
             with self._lock:
+                if target is None:
+                    target = committer.written
                 if committer.durable >= target:
                     return
                 attempt = committer.begin()
@@ -122,7 +125,7 @@ class ThreadDriver:
                     if committer.durable >= target:
                         return
                     failures = committer.failures
-                    self._changed.wait()
+                    self._wait()
                     failed = committer.failures > failures and self._failed_upto >= target
                     if failed and self._error is not None and committer.durable < target:
                         raise self._error
@@ -133,7 +136,16 @@ class ThreadDriver:
 
     def changed(self) -> None:
         """Wake those who wait, after a batch has ended. The lock is held."""
-        self._changed.notify_all()
+        if self._waiting:
+            self._changed.notify_all()
+
+    def _wait(self) -> None:
+        """Wait for a call of `changed`. The lock is held, and let go meanwhile."""
+        self._waiting += 1
+        try:
+            self._changed.wait()
+        finally:
+            self._waiting -= 1
 
     def stop(self) -> None:
         """End the thread; nothing is committed by itself any more."""
@@ -155,7 +167,7 @@ class ThreadDriver:
                 if failure is None:
                     failure = PersistenceError("the commit was interrupted; it is tried again")
                 self._error, self._failed_upto = failure, attempt.upto
-                self._changed.notify_all()
+                self.changed()
             if not isinstance(error, Exception):
                 raise
             self._reports.failed(failure)
@@ -163,7 +175,7 @@ class ThreadDriver:
         with self._lock:
             self.committer.succeed(attempt)
             self._error = None
-            self._changed.notify_all()
+            self.changed()
         self._reports.committed(attempt.batch)
         return None
 

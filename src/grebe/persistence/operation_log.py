@@ -38,7 +38,8 @@ class OperationLog:
         """Number of the last deletion or move of each path."""
         self._put_at: dict[str, int] = {}
         """Number of the deletion or move behind which a put stands; missing: before all."""
-        self.extend(operations)
+        if operations:
+            self.extend(operations)
 
     def put(self, operation: Put) -> None:
         """Add a put. O(1)."""

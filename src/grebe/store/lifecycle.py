@@ -225,6 +225,14 @@ class Lifecycle:
             else:
                 driver.commit()
 
+    def commit_here(self) -> None:
+        """Do as `commit` on this thread. Raises PersistenceError, RuntimeError as `drive`."""
+        if isinstance(self._driver, ThreadDriver):  # without a coroutine: commits are many
+            if self._writer.read_only is None:
+                self._driver.commit()
+        else:
+            self.drive(self.commit(), "await store.acommit()")
+
     async def checkpoint(self) -> None:
         """Commit, and have the persistor put the data in its lasting form."""
         writer, persistor = self._writer, self._sealed

@@ -220,7 +220,7 @@ class Store:
         """
         self._engine.check_open()
         self._engine.check_outside_batch("commit()", blocking=True)
-        self._lifecycle.drive(self._lifecycle.commit(), "await store.acommit()")
+        self._lifecycle.commit_here()
 
     async def acommit(self) -> None:
         """Do as `commit`, without blocking the event loop."""

@@ -311,6 +311,8 @@ class Writer(Sides):
 
     def check_outside_batch(self, what: str, *, blocking: bool) -> None:
         """Raise RuntimeError if the caller would wait for the end of its own batch."""
+        if not self._batches:  # no lock needed: one's own would be seen
+            return
         thread, task = threading.get_ident(), _current_task()
         with self.lock:
             for batch_thread, batch_task in self._batches:

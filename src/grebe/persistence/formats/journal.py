@@ -18,9 +18,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from grebe.core import encoding
@@ -46,9 +47,8 @@ _MAC = re.compile(rb',"mac":"[0-9a-f]{64}"')
 _RECORD_START = re.compile(rb'\{"lsn":[0-9]+,"(?:carry|metadata|operations)":')
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRecord:
-    """One commit."""
+class JournalRecord(NamedTuple):
+    """One commit. A named tuple, as operations are: one is made in each commit."""
 
     lsn: int
     operations: tuple[Operation | PutMany, ...]
@@ -89,7 +89,7 @@ def encode_record(record: JournalRecord, seed: int) -> list[bytes]:
     for part in parts:
         checksum = crc32(part, checksum)
     parts[-1] += b',"crc32":"%08x"}\n' % checksum
-    if len(parts) <= PARTS_JOINED_MAX:
+    if 1 < len(parts) <= PARTS_JOINED_MAX:
         return [b"".join(parts)]
     return parts
 
@@ -105,7 +105,7 @@ def encode_text(record: JournalRecord) -> list[bytes]:
     if len(record.operations) == 1 and type(put := record.operations[0]) is Put and not put[3]:
         # What most commits are: the same text as below, in a third of the time.
         path, value, partition, _ = put
-        names = encoding.encode(to_text(partition)), encoding.encode(path)
+        names = _partition_text(partition), encoding.encode(path)
         return [b'%b["put",%b,{%b:%b}]]' % (start, *names, one_line(value))]
     parts = []
     for text in _encode_operations(record.operations):
@@ -115,9 +115,14 @@ def encode_text(record: JournalRecord) -> list[bytes]:
     return parts
 
 
+@lru_cache(maxsize=256)
+def _partition_text(partition: str) -> bytes:
+    return encoding.encode(to_text(partition))
+
+
 def with_mac(record: JournalRecord, parts: Sequence[bytes], mac: str) -> JournalRecord:
     """Return a record whose line has a MAC in it; `parts` are what `encode_text` gave."""
-    return replace(record, text=b"".join([*parts, b',"mac":"%b"' % mac.encode()]))
+    return record._replace(text=b"".join([*parts, b',"mac":"%b"' % mac.encode()]))
 
 
 def split_mac(record: JournalRecord) -> tuple[bytes, str] | None:
@@ -150,7 +155,7 @@ def _encode_puts(
     So a hundred thousand documents need not be joined in memory.
     """
     kind = b"seal" if encrypted else b"put"
-    head = b'["%b",%b,{' % (kind, encoding.encode(to_text(partition)))
+    head = b'["%b",%b,{' % (kind, _partition_text(partition))
     for start in range(0, len(documents), PUTS_JOINED_MAX):
         end = start + PUTS_JOINED_MAX
         # All paths at once: quotes within them are escaped, so only those around them match.

@@ -106,7 +106,7 @@ def check_record(
             isinstance(operation, Put | PutMany) and operation.encrypted
         ):
             return None
-    return replace(record, plain_only=True)
+    return record._replace(plain_only=True)
 
 
 def is_forged(

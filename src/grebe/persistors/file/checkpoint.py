@@ -116,8 +116,9 @@ class JournalWriter:
         """Append a record and sync. If it raises, the file must not be used any more."""
         for part in encode_record(record, self._seed):
             self._file.write(part)
-            self.size += len(part)
-            self._reserved -= len(part)
+            size = len(part)
+            self.size += size
+            self._reserved -= size
         if self._reserved < 0:
             self._reserve()
         self._file.sync()
@@ -227,9 +228,10 @@ def touched_sides(
     found: set[Side] = set()
     moves = False
     for operation in record.operations:
+        if isinstance(operation, Put | PutMany):  # not in the match: that takes each apart
+            found.add((operation[2], operation[3]))
+            continue
         match operation:
-            case Put(_, _, partition, encrypted) | PutMany(_, _, partition, encrypted):
-                found.add((partition, encrypted))
             case Move(_, source, target):
                 moves = True
                 found |= {(source, False), (target, False)}

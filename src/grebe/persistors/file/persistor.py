@@ -106,6 +106,7 @@ class FilePersistor:
         self._mutex = threading.Lock()
         self._manifest_turn = threading.Lock()
         self._authentication = Authentication()
+        self._writing = as_persistence_error(self._path, "written to")
         self._release: Callable[[], None] | None = None
         self._forget()
 
@@ -171,7 +172,7 @@ class FilePersistor:
         if self._read_only:
             raise ReadOnlyError(self._path)
         self._background.wait_for_room(self._journal_bytes, batch)
-        with self._mutex, as_persistence_error(self._path, "written to"):
+        with self._mutex, self._writing:
             before = self._metadata
             record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
             try:
@@ -330,7 +331,8 @@ class FilePersistor:
         try:
             # If it fails, its tail is in doubt, on the disk and in the page cache: the caller goes
             # on in another file.
-            writer.append(*self._signed([record], self._authentication))
+            by = self._authentication.by
+            writer.append(record if by is None else signed(record, self._sides.manifest.store, by))
         finally:
             self._journal_bytes += writer.size - before
 
