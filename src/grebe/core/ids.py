@@ -1,9 +1,13 @@
-"""Random document ids."""
+"""Ids of documents: random ones, and those of many at once."""
 
 from __future__ import annotations
 
 import os
 import string
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from grebe.core import path as paths
 
 LENGTH = 21
 ALPHABET = string.ascii_letters + string.digits + "-~"
@@ -14,3 +18,26 @@ _TABLE = bytes(ALPHABET.encode()[byte % 64] for byte in range(256))
 def random_id() -> str:
     """Return a new document id: 21 characters, 126 bits from the system's secure source."""
     return os.urandom(LENGTH).translate(_TABLE).decode("ascii")
+
+
+def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
+    """Return ids and data of what is to be created, parallel.
+
+    Raises:
+        InvalidPathError: an id of a mapping is none.
+        TypeError: it is no mapping of id to data, nor a list of data.
+
+    >>> ids_and_data({"1": "a", "2": "b"})
+    (['1', '2'], ['a', 'b'])
+    """
+    if isinstance(items, Mapping):
+        ids = list(items)
+        # Alphanumeric ones are valid, see check_segment; this asks all of them at once.
+        if not (set(map(type, ids)) <= {str} and all(ids) and "".join(ids).isalnum()):
+            ids = [paths.check_segment(key) for key in ids]
+        return ids, list(items.values())
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
+        kind = type(items).__name__
+        raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")
+    data = list(items)
+    return [random_id() for _ in data], data

@@ -29,10 +29,18 @@ def encode_plain(value: object, path: str) -> bytes:
       ...
     grebe.errors.SerializationError: users/1: $.tags[0] is a set, which JSON cannot carry...
     """
+    return encode_and_plain(value, path)[0]
+
+
+def encode_and_plain(value: object, path: str) -> tuple[bytes, Any]:
+    """Do as `encode_plain`, and return too what was encoded: of exactly the types of JSON.
+
+    That is `value` itself, if it is plain.
+    """
     try:
         if not is_plain(value):
             value = _convert(value, path, "$", ())
-        return encoding.encode(value)
+        return encoding.encode(value), value
     except UnicodeEncodeError as error:
         _refuse_surrogates(value, path, "$")
         raise SerializationError(f"{path}: text holds a lone surrogate", path) from error

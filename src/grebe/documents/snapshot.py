@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from grebe.core import encoding
-from grebe.core.entry import Entry, Home
-from grebe.documents.models import UNREAD, Adapter
+from grebe.core.entry import Entry, Home, is_same
+from grebe.documents.models import PLAIN, UNREAD, Adapter
 
 if TYPE_CHECKING:
     from grebe.documents.collection import Collection
@@ -110,6 +110,23 @@ def snapshots_of(
             entry.view = view
         found.append(view)
     return found
+
+
+def holds(entry: Entry, value: bytes, plain: Any) -> bool:
+    """Tell whether an entry holds the value that this process encoded, as `is_same` does.
+
+    `plain` is what was encoded, in the types of JSON, or UNREAD if that is not at hand. With it
+    nothing or little has to be decoded to see that a text from the disk is of another value.
+    """
+    if plain is not UNREAD and not entry.home.canonical:
+        view: Snapshot[Any] | None = entry.view
+        if view is not None and view._adapter is PLAIN and view._data is not UNREAD:
+            known = view._data
+        else:
+            known = encoding.decode(entry.value)
+        if known != plain:
+            return False
+    return is_same(entry, value)
 
 
 def respell(entry: Entry, value: bytes, home: Home) -> None:

@@ -71,7 +71,11 @@ class Committer:
 
     def put(self, fields: tuple[str, bytes, str, bool]) -> None:
         """Record a put: path, value, partition and whether it is encrypted."""
-        self.pending.put(put_of(fields))
+        pending = self.pending
+        if pending.covered:
+            pending.put(put_of(fields))
+        else:  # what it would do; nearly each write ends here
+            pending.operations[fields[0]] = put_of(fields)
         self.written += 1
         if self.asleep:
             self.on_first()

@@ -28,14 +28,14 @@ from grebe.core.operation import (
 class OperationLog:
     """An ordered, coalescing log. Not thread-safe."""
 
-    __slots__ = ("_count", "_covered", "_operations", "_put_at")
+    __slots__ = ("_count", "_put_at", "covered", "operations")
 
     def __init__(self, operations: Iterable[Part] = ()) -> None:
-        # Puts are keyed by path, so that the hot path makes no key; everything else by a tuple.
-        self._operations: dict[Hashable, Part] = {}
+        self.operations: dict[Hashable, Part] = {}
+        """Puts by path, so that the hot path makes no key; everything else by a tuple."""
         self._count = 0
-        self._covered: dict[str, int] = {}
-        """Number of the last deletion or move of each path."""
+        self.covered: dict[str, int] = {}
+        """Number of the last deletion or move of each path. While empty, puts simply go in."""
         self._put_at: dict[str, int] = {}
         """Number of the deletion or move behind which a put stands; missing: before all."""
         if operations:
@@ -43,10 +43,10 @@ class OperationLog:
 
     def put(self, operation: Put) -> None:
         """Add a put. O(1)."""
-        operations, path = self._operations, operation.path
-        if self._covered:
+        operations, path = self.operations, operation.path
+        if self.covered:
             at = self._put_at.get(path, 0)
-            covered = self._covered
+            covered = self.covered
             if path not in operations or any(
                 covered.get(above, 0) > at for above in (*paths.ancestors(path), "")
             ):
@@ -57,51 +57,51 @@ class OperationLog:
     def put_many(self, operation: PutMany) -> None:
         """Add puts of documents that do not wait here. O(1)."""
         self._count += 1
-        self._operations[("many", self._count)] = operation
+        self.operations[("many", self._count)] = operation
 
     def delete(self, operation: Delete) -> None:
         """Add a deletion; drops a waiting put of the same path. O(1)."""
-        self._operations.pop(operation.path, None)
+        self.operations.pop(operation.path, None)
         key = (operation.path, operation.recursive)
-        self._operations.pop(key, None)
-        self._operations[key] = operation
+        self.operations.pop(key, None)
+        self.operations[key] = operation
         self._cover(operation.path)
 
     def forget(self, path: str) -> None:
         """Drop a waiting put: what it stored is deleted by an operation that covers it. O(1)."""
-        self._operations.pop(path, None)
+        self.operations.pop(path, None)
 
     def move(self, operation: Move) -> None:
         """Add a move. O(1)."""
         self._cover(operation.path)
-        self._operations[("move", self._count)] = operation
+        self.operations[("move", self._count)] = operation
 
     def on_sealed(self, operation: OnSealed) -> None:
         """Add a deletion or move of encrypted documents. O(1)."""
         inner = operation.operation
         if isinstance(inner, Delete):
-            self._operations.pop(inner.path, None)
+            self.operations.pop(inner.path, None)
             key: Hashable = ("sealed", *inner)
-            self._operations.pop(key, None)
-            self._operations[key] = operation
+            self.operations.pop(key, None)
+            self.operations[key] = operation
             self._cover(inner.path)
         else:
             self._cover(inner.path)
-            self._operations[("move", self._count)] = operation
+            self.operations[("move", self._count)] = operation
 
     def clear(self) -> None:
         """Drop everything that waits and add the removal of everything."""
         self.reset()
-        self._operations = {("clear",): Clear()}
+        self.operations = {("clear",): Clear()}
 
     def reset(self) -> None:
         """Drop everything."""
-        self._operations = {}
-        self._covered, self._put_at = {}, {}
+        self.operations = {}
+        self.covered, self._put_at = {}, {}
 
     def _cover(self, path: str) -> None:
         self._count += 1
-        self._covered[path] = self._count
+        self.covered[path] = self._count
 
     def extend(self, operations: Iterable[Part]) -> None:
         """Add operations in order. O(operations)."""
@@ -124,7 +124,7 @@ class OperationLog:
         """Drop the puts that a later deletion covers. O(operations)."""
         deleted: set[str] = set()
         kept: list[tuple[Hashable, Part]] = []
-        for key, operation in reversed(self._operations.items()):
+        for key, operation in reversed(self.operations.items()):
             match operation:
                 case Delete(path, True) | OnSealed(Delete(path, True)):
                     deleted.add(path)
@@ -133,7 +133,7 @@ class OperationLog:
                 case PutMany() if deleted:
                     operation = _without(operation, deleted)
             kept.append((key, operation))
-        self._operations = dict(reversed(kept))
+        self.operations = dict(reversed(kept))
 
     def make_repeatable(self) -> None:
         """Have a second application give what the first one gave. O(operations).
@@ -143,7 +143,7 @@ class OperationLog:
         """
         moved: set[str] = set()
         found: list[Part] = []
-        for operation in self._operations.values():
+        for operation in self.operations.values():
             if isinstance(operation, Move):
                 moved.add(operation.path)
             elif isinstance(operation, OnSealed) and isinstance(operation.operation, Move):
@@ -162,11 +162,11 @@ class OperationLog:
 
     def hand_out(self) -> tuple[Part, ...]:
         """Return the operations in order, with one put for each document at most. O(operations)."""
-        found = tuple(self._operations.values())
+        found = tuple(self.operations.values())
         if len(found) < 2 or not any(type(operation) is PutMany for operation in found):
             return found
         # A document of a bulk put may have been written again since, by itself or in bulk.
-        if not self._covered:
+        if not self.covered:
             if not _overlap(found):
                 return found
             puts = cast("Iterator[Put]", single_operations(found))
@@ -188,11 +188,11 @@ class OperationLog:
 
     def __iter__(self) -> Iterator[Part]:
         """Yield the operations in order."""
-        return iter(self._operations.values())
+        return iter(self.operations.values())
 
     def __len__(self) -> int:
         """Return the number of operations."""
-        return len(self._operations)
+        return len(self.operations)
 
 
 def _overlap(operations: Iterable[Part]) -> bool:

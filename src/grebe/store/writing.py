@@ -15,17 +15,18 @@ from typing import Any, NamedTuple
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry, Home, home_of, is_same
-from grebe.core.ids import random_id
+from grebe.core.ids import ids_and_data
 from grebe.core.many_values import encode_plain_many
 from grebe.core.operation import Clear, Delete, PutMany
 from grebe.core.options import ResolvedOptions
 from grebe.core.tree import CollectionNode, Place
+from grebe.core.values import encode_and_plain
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
 from grebe.documents.engine import Existence
 from grebe.documents.models import PLAIN, UNREAD
 from grebe.documents.results import LazySnapshots
-from grebe.documents.snapshot import Snapshot, snapshot_of
+from grebe.documents.snapshot import Snapshot, holds, snapshot_of
 from grebe.documents.transaction import Transaction
 from grebe.errors import ConflictError, DocumentExistsError, DocumentNotFoundError, ReadOnlyError
 from grebe.reactive.change import LOUD
@@ -61,29 +62,35 @@ class Writer(Sides):
             adapter = self.adapters.get(collection.path, PLAIN)
         else:
             adapter = collection._adapter() if self.schemas else collection._own_adapter
-        if adapter is PLAIN and (
-            collection.path in self.broadcasting.results or collection.path in self.finder.indexes
-        ):
-            value, seen = PLAIN.capture_seen(data, doc.path)  # somebody will look at it
-        else:
+        seen: Any = UNREAD
+        if adapter is not PLAIN:
             value, seen = adapter.capture(data, doc.path)
+            data = UNREAD
+        elif collection.path in self.broadcasting.results or collection.path in self.finder.indexes:
+            value, seen = PLAIN.capture_seen(data, doc.path)  # somebody will look at it
+            data = seen
+        else:
+            value, data = encode_and_plain(data, doc.path)
         self.lock.acquire()  # not `with`, which takes twice as long
         try:
             if self.closed or self.read_only is not None:
                 self.check_writable()
             if existence is not Existence.ANY:
                 self.check_readable(collection.path)
-                node = self.tree.collections.get(doc.parent.path)
+                node = self.tree.collections.get(collection.path)
                 exists = node is not None and doc.id in node.documents
                 if exists and existence is Existence.MISSING:
                     raise DocumentExistsError(doc.path)
                 if not exists and existence is Existence.PRESENT:
                     raise DocumentNotFoundError(doc.path)
             if self.schemas:
-                self.check_versions(doc.parent.path, (doc.id,))
-            entry = self._store(doc, value, None, broadcast, persist, seen=seen)
-            # Now, so that live queries find it made.
-            snapshot = snapshot_of(doc, entry, adapter, seen)
+                self.check_versions(collection.path, (doc.id,))
+            entry = self._store(doc, value, None, broadcast, persist, seen=seen, plain=data)
+            snapshot: Snapshot[Any]  # now, so that live queries find it made
+            if entry.view is None:
+                snapshot = entry.view = Snapshot(doc, value, adapter, seen)
+            else:
+                snapshot = snapshot_of(doc, entry, adapter, seen)
         finally:
             self.lock.release()
         if self.broadcasting.marks and not self._batches:
@@ -128,7 +135,7 @@ class Writer(Sides):
         adapter = collection._adapter()
         prefix = collection.path + "/"
         with garbage_collection_paused():
-            ids, data = _with_ids(items)
+            ids, data = ids_and_data(items)
             written = [prefix + document_id for document_id in ids]
             if adapter is PLAIN:
                 values = encode_plain_many(data, written)
@@ -363,8 +370,12 @@ class Writer(Sides):
         persist: bool,
         *,
         seen: Any = UNREAD,
+        plain: Any = UNREAD,
     ) -> Entry:
-        """Put a checked value in its place. The lock is held. `seen`: see Adapter.capture."""
+        """Put a checked value in its place. The lock is held.
+
+        `seen`: see Adapter.capture; `plain`: see `holds`.
+        """
         collection, document_id = doc.parent.path, doc.id
         resolved = self.options.resolved.get(collection) or self.options.resolve(collection)
         node = self.tree.collections.get(collection)
@@ -377,7 +388,10 @@ class Writer(Sides):
             node is not None
             and node.settled is resolved
             and resolved.depends_on is None
-            and (old is None or not is_same(old, value))
+            and (
+                old is None
+                or not (is_same(old, value) if old.home.canonical else holds(old, value, plain))
+            )
         ):
             partition = resolved.partition
         else:
@@ -477,21 +491,6 @@ class Writer(Sides):
             if dependencies:
                 dependencies.set(place.path, _NOBODY)
             self.note(place.collection, (place.id,), LOUD if broadcast else 0)
-
-
-def _with_ids(items: Any) -> tuple[list[str], list[Any]]:
-    """Return ids and data of what is to be created, parallel."""
-    if isinstance(items, Mapping):
-        ids = list(items)
-        # Alphanumeric ones are valid, see check_segment; this asks all of them at once.
-        if not set(map(type, ids)) <= {str} or not all(map(str.isalnum, ids)):
-            ids = [paths.check_segment(key) for key in ids]
-        return ids, list(items.values())
-    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
-        kind = type(items).__name__
-        raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")
-    data = list(items)
-    return [random_id() for _ in data], data
 
 
 def _current_task() -> object:
