@@ -32,8 +32,7 @@ def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
     """
     if isinstance(items, Mapping):
         ids = list(items)
-        # Alphanumeric ones are valid, see check_segment; this asks all of them at once.
-        if not (set(map(type, ids)) <= {str} and all(ids) and "".join(ids).isalnum()):
+        if not _are_alphanumeric(ids):
             ids = [paths.check_segment(key) for key in ids]
         return ids, list(items.values())
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
@@ -41,3 +40,11 @@ def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
         raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")
     data = list(items)
     return [random_id() for _ in data], data
+
+
+def _are_alphanumeric(ids: list[Any]) -> bool:
+    """Tell whether all are alphanumeric, and so valid, see check_segment: all asked at once."""
+    try:
+        return all(ids) and "".join(ids).isalnum()
+    except TypeError:  # no text
+        return False

@@ -71,7 +71,7 @@ def _encode_alike(values: Sequence[Any]) -> list[bytes] | None:
 def _are_plain(values: Sequence[Any]) -> bool:
     """Tell whether all are dicts with the same keys and need no second look."""
     first = values[0]
-    if set(map(type, values)) != {dict} or set(map(len, values)) != {len(first)}:
+    if _kinds(values) != {dict} or set(map(len, values)) != {len(first)}:
         return False
     return all(
         type(key) is str and _is_plain_column(list(map(itemgetter(key), values))) for key in first
@@ -79,7 +79,7 @@ def _are_plain(values: Sequence[Any]) -> bool:
 
 
 def _is_plain_column(column: list[Any]) -> bool:
-    kinds = set(map(type, column))
+    kinds = _kinds(column)
     if kinds <= NO_NUMBERS:
         return True
     if kinds == {int}:
@@ -89,6 +89,13 @@ def _is_plain_column(column: list[Any]) -> bool:
     if kinds == {list} and NO_NUMBERS.issuperset(map(type, chain.from_iterable(column))):
         return True
     return all(item is None or is_plain(item) for item in column)
+
+
+def _kinds(column: Sequence[Any]) -> set[type]:
+    """Return the types in a column, in half the time if they are all the same."""
+    kinds = list(map(type, column))
+    first = kinds[0]
+    return {first} if kinds.count(first) == len(kinds) else set(kinds)
 
 
 def decode_plain_many(values: Sequence[bytes]) -> list[Any]:

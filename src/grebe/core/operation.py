@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby, repeat
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, overload
 
 DEFAULT_PARTITION = "__store__"
 """The partition of documents for which nobody asked for another."""
@@ -105,6 +105,43 @@ class RecordGroup(NamedTuple):
         """Show everything but the data."""
         count = len(self.ids)
         return f"RecordGroup({self.collection!r}, <{count} documents>, {self.partition!r})"
+
+
+class PathsIn(Sequence[str]):
+    """The paths of documents of one collection, made when somebody asks."""
+
+    __slots__ = ("collection", "ids")
+
+    def __init__(self, collection: str, ids: Sequence[str]) -> None:
+        self.collection = collection
+        self.ids = ids
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """Return a path, or a list of some."""
+        if isinstance(index, slice):
+            prefix = self.collection + "/"
+            return [prefix + document_id for document_id in self.ids[index]]
+        return f"{self.collection}/{self.ids[index]}"
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the paths."""
+        prefix = self.collection + "/"
+        for document_id in self.ids:
+            yield prefix + document_id
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with any sequence of paths."""
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class PutMany(NamedTuple):

@@ -118,7 +118,7 @@ def holds(entry: Entry, value: bytes, plain: Any) -> bool:
     `plain` is what was encoded, in the types of JSON, or UNREAD if that is not at hand. With it
     nothing or little has to be decoded to see that a text from the disk is of another value.
     """
-    if plain is not UNREAD and not entry.home.canonical:
+    if not entry.home.canonical and plain is not UNREAD:
         view: Snapshot[Any] | None = entry.view
         if view is not None and view._adapter is PLAIN and view._data is not UNREAD:
             known = view._data

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import compress
-from typing import cast
 
 from grebe.core import path as paths
 from grebe.core.operation import (
@@ -21,7 +20,6 @@ from grebe.core.operation import (
     Part,
     Put,
     PutMany,
-    single_operations,
 )
 
 
@@ -68,7 +66,7 @@ class OperationLog:
         self._cover(operation.path)
 
     def forget(self, path: str) -> None:
-        """Drop a waiting put: what it stored is deleted by an operation that covers it. O(1)."""
+        """Drop a waiting put: another operation deletes or stores its document. O(1)."""
         self.operations.pop(path, None)
 
     def move(self, operation: Move) -> None:
@@ -166,25 +164,7 @@ class OperationLog:
         if len(found) < 2 or not any(type(operation) is PutMany for operation in found):
             return found
         # A document of a bulk put may have been written again since, by itself or in bulk.
-        if not self.covered:
-            if not _overlap(found):
-                return found
-            puts = cast("Iterator[Put]", single_operations(found))
-            return tuple({put.path: put for put in puts}.values())
-        later: set[str] = set()
-        kept: list[Part] = []
-        for operation in reversed(found):
-            match operation:
-                case Put(path):
-                    if path in later:
-                        continue
-                    later.add(path)
-                case PutMany(documents):
-                    if not later.isdisjoint(documents):
-                        operation = _select(operation, [path not in later for path in documents])
-                    later.update(documents)
-            kept.append(operation)
-        return tuple(reversed(kept))
+        return _once_each(found) if _overlap(found) else found
 
     def __iter__(self) -> Iterator[Part]:
         """Yield the operations in order."""
@@ -198,13 +178,38 @@ class OperationLog:
 def _overlap(operations: Iterable[Part]) -> bool:
     """Tell whether a document is put more than once."""
     seen: set[str] = set()
+    count = 0
     for operation in operations:
         if isinstance(operation, Put | PutMany):
             written = [operation.path] if isinstance(operation, Put) else operation.paths
-            if not seen.isdisjoint(written):
-                return True
             seen.update(written)
-    return False
+            count += len(written)
+    return len(seen) < count
+
+
+def _once_each(operations: Iterable[Part]) -> tuple[Part, ...]:
+    """Return single operations of which none puts what a later one puts; see the module's rule."""
+    kept: list[Part | None] = []
+    place: dict[str, int] = {}
+    covered: dict[str, int] = {}
+    for part in operations:
+        for operation in part.puts() if type(part) is PutMany else (part,):
+            at = len(kept)
+            kept.append(operation)
+            if type(operation) is not Put:
+                inner = operation.operation if isinstance(operation, OnSealed) else operation
+                covered[getattr(inner, "path", "")] = at
+                continue
+            before = place.setdefault(operation.path, at)
+            if before == at:
+                continue
+            kept[before] = None
+            above = (*paths.ancestors(operation.path), "")
+            if any(covered.get(path, -1) > before for path in above):
+                place[operation.path] = at
+            else:
+                kept[before] = kept.pop()
+    return tuple(operation for operation in kept if operation is not None)
 
 
 def _without(operation: PutMany, deleted: set[str]) -> PutMany:

@@ -17,7 +17,7 @@ from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry, Home, home_of, is_same
 from grebe.core.ids import ids_and_data
 from grebe.core.many_values import encode_plain_many
-from grebe.core.operation import Clear, Delete, PutMany
+from grebe.core.operation import Clear, Delete, PathsIn, PutMany
 from grebe.core.options import ResolvedOptions
 from grebe.core.tree import CollectionNode, Place
 from grebe.core.values import encode_and_plain
@@ -133,10 +133,9 @@ class Writer(Sides):
     ) -> Sequence[Snapshot[Any]]:
         """See Engine."""
         adapter = collection._adapter()
-        prefix = collection.path + "/"
         with garbage_collection_paused():
             ids, data = ids_and_data(items)
-            written = [prefix + document_id for document_id in ids]
+            written = PathsIn(collection.path, ids)
             if adapter is PLAIN:
                 values = encode_plain_many(data, written)
             else:
@@ -146,10 +145,8 @@ class Writer(Sides):
                 node = self.tree.collections.get(collection.path)
                 if node is not None and not node.documents.keys().isdisjoint(ids):
                     taken = next(i for i in ids if i in node.documents)
-                    raise DocumentExistsError(prefix + taken)
-                entries = self._create_all(
-                    collection, ids, written, values, broadcast=broadcast, persist=persist
-                )
+                    raise DocumentExistsError(f"{collection.path}/{taken}")
+                entries = self._create_all(collection, ids, values, broadcast, persist)
         self.written()
 
         def make(index: int) -> Snapshot[Any]:
@@ -162,16 +159,11 @@ class Writer(Sides):
         self,
         collection: Collection[Any],
         ids: list[str],
-        written: list[str],
         values: list[bytes],
-        *,
         broadcast: bool,
         persist: bool,
     ) -> list[Entry]:
-        """Store documents of which none exists. Plain collections take a short way.
-
-        `written` are the paths to `ids`.
-        """
+        """Store documents of which none exists. Plain collections take a short way."""
         if not ids:
             return []
         resolved = self.options.resolve(collection.path)
@@ -194,9 +186,9 @@ class Writer(Sides):
         self.order += len(rest)
         self.tree.collections[path].documents.update(zip(rest, entries[1:], strict=True))
         if self.committer is not None and home.saved:
-            self.committer.pending.put_many(
-                PutMany(written[1:], values[1:], home.partition, home.encrypted)
-            )
+            pending, written = self.committer.pending, PathsIn(path, ids)
+            pending.forget(written[0])  # it goes with the others
+            pending.put_many(PutMany(written, values, home.partition, home.encrypted))
             self.committer.wrote()
         self.note(path, rest, LOUD if broadcast else 0)
         return entries
@@ -384,15 +376,8 @@ class Writer(Sides):
         if resolved.encrypted and (self.encryption.envelope is None or not persist):
             self.check_key(collection, persist)
         wanted_dependencies: frozenset[str] | None = None
-        if (
-            node is not None
-            and node.settled is resolved
-            and resolved.depends_on is None
-            and (
-                old is None
-                or not (is_same(old, value) if old.home.canonical else holds(old, value, plain))
-            )
-        ):
+        is_settled = node is not None and node.settled is resolved and resolved.depends_on is None
+        if is_settled and (old is None or not holds(old, value, plain)):
             partition = resolved.partition
         else:
             found = computed or self._compute(resolved, doc, value, seen)

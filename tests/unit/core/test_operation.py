@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from grebe.core.operation import Batch, Clear, Delete, Move, Put, PutMany, Record, RecordGroup
+from grebe.core.operation import (
+    Batch,
+    Clear,
+    Delete,
+    Move,
+    PathsIn,
+    Put,
+    PutMany,
+    Record,
+    RecordGroup,
+)
 
 SECRET = b'{"name":"secret"}'
 
@@ -47,3 +57,13 @@ def test_a_batch_gives_single_puts() -> None:
     assert batch.metadata == b"meta"
     assert batch == Batch([Delete("b/1"), Put("a/1", b"1", "P"), Put("a/2", b"2", "P")], b"meta")
     assert batch != Batch([Delete("b/1")], b"meta")
+
+
+def test_paths_in_a_collection_are_a_sequence_of_paths() -> None:
+    """Whole, one by one and cut."""
+    found = PathsIn("users", ["a", "b", "c"])
+    wanted = ["users/a", "users/b", "users/c"]
+    assert (list(found), len(found), found[1], found[-2:]) == (wanted, 3, "users/b", wanted[1:])
+    assert found == wanted
+    assert found != wanted[1:]
+    assert "users/c" in found

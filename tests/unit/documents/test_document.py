@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import grebe
+from grebe.core.operation import Batch, Put
 
 OpenStore = Callable[..., grebe.Store]
 
@@ -283,3 +284,32 @@ def test_a_closed_store_answers_nothing(open_store: OpenStore) -> None:
             call()
     assert snapshot.data == {"n": 1}
     assert repr(store) == "<Store memory:: closed>"
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+@pytest.mark.parametrize(
+    ("stored", "written", "is_same"),
+    [
+        (b'{"a": 1.0, "b": "\\u00fc"}', {"b": "\u00fc", "a": 1.0}, True),
+        (b'{"a": 1.0, "b": "\\u00fc"}', {"b": "\u00fc", "a": 1}, False),
+        (b'{"a": 1.0, "b": "\\u00fc"}', {"b": "\u00fc", "a": True}, False),
+        (b'{"a": [1, {"x": null}]}', {"a": [1, {"x": None}]}, True),
+        (b'{"a": [1, {"x": null}]}', {"a": [1, {"x": False}]}, False),
+        (b"[1e0]", [1.0], True),
+    ],
+)
+def test_a_text_of_another_encoder_is_compared_as_a_value(
+    stored: bytes, written: Any, is_same: bool, looked_at: bool
+) -> None:
+    """What was written by hand or elsewhere is no change if it is the same value."""
+    persistor = grebe.MemoryPersistor()
+    persistor.open()
+    persistor.commit(Batch([Put("users/1", stored)]))
+    persistor.close()
+    with grebe.open(persistor) as store:
+        user = store.doc("users/1")
+        before = user.get()
+        assert before is not None
+        if looked_at:
+            assert before.data is not None
+        assert (user.set(written) is before) == is_same

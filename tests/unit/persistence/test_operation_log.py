@@ -192,6 +192,18 @@ def test_a_bulk_put_keeps_its_order_when_a_document_is_written_again() -> None:
     assert Batch(log.hand_out()).operations == (Put("a/1", b"3"), Put("a/2", b"2"))
 
 
+def test_a_bulk_put_keeps_its_order_beside_a_deletion() -> None:
+    """Also if something was deleted meanwhile, as long as that does not cover the document."""
+    many = PutMany(["a/1", "a/2", "a/3"], [b"1", b"2", b"3"])
+    log = OperationLog([many, Delete("a/3"), Put("a/1", b"4"), Put("a/3", b"5")])
+    assert log.hand_out() == (
+        Put("a/1", b"4"),
+        Put("a/2", b"2"),
+        Delete("a/3"),
+        Put("a/3", b"5"),
+    )
+
+
 def test_a_deletion_drops_the_put_of_its_path() -> None:
     """Of a document only the last of put and deletion stays."""
     log = OperationLog([Put("a/1", b"1"), Delete("a/1", False), Delete("a/1", False)])

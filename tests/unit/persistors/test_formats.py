@@ -10,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
+from grebe.core.operation import Clear, Delete, Move, Operation, PathsIn, Put, PutMany
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
 from grebe.persistence.formats.journal import (
+    WRITE_BYTES,
     Journal,
     JournalRecord,
     decode_journal,
+    decode_record,
     encode_journal_header,
     encode_record,
 )
@@ -324,4 +326,24 @@ def test_a_single_put_is_written_like_many(path: str, partition: str):
     for value in (b'{"a":1}', b"[1,\n2]"):
         single = JournalRecord(5, (Put(path, value, partition),), b"{}")
         several = JournalRecord(5, (PutMany([path], [value], partition),), b"{}")
-        assert encode_record(single, 7) == encode_record(several, 7)
+        assert b"".join(encode_record(single, 7)) == b"".join(encode_record(several, 7))
+
+
+def test_a_large_record_is_the_same_line_in_parts() -> None:
+    """Of many documents, in one collection or by path, with other operations between them."""
+    ids = [f'{number}"\\,' for number in range(2500)]
+    values = [b'{"n":%d}' % number for number in range(2500)]
+    paths = [f"users/{one}" for one in ids]
+    lines = []
+    for written in (PathsIn("users", ids), paths):
+        many = PutMany(written, values, "p")
+        record = JournalRecord(5, (many, Delete("users/1"), many), b"{}")
+        parts = list(encode_record(record, 7))
+        lines.append(b"".join(parts))
+        assert all(len(part) < 3 * WRITE_BYTES for part in parts)
+    assert lines[0] == lines[1]
+    found = decode_record(lines[0], 7)
+    assert found is not None
+    puts = [list(part.puts()) for part in found.operations if isinstance(part, PutMany)]
+    wanted = list(PutMany(paths, values, "p").puts())
+    assert [put for some in puts for put in some] == wanted * 2

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from grebe.core import encoding
-from grebe.core.operation import Clear, Delete, Move, Operation, Put, PutMany
+from grebe.core.operation import Clear, Delete, Move, Operation, PathsIn, Put, PutMany
 from grebe.core.text import from_text, to_text
 from grebe.errors import CorruptDataError
 from grebe.persistence.formats.text import (
@@ -38,7 +38,8 @@ from grebe.persistence.formats.text import (
 FORMAT = 1
 PUTS_JOINED_MAX = 1000
 """Documents that are written with one call; more calls would cost more than they save memory."""
-PARTS_JOINED_MAX = 8
+WRITE_BYTES = 1 << 17
+"""Size of the parts in which a record is written: smaller ones are joined."""
 _CHECKSUM_LENGTH = len(b',"crc32":"xxxxxxxx"}\n')
 _OPERATIONS = b'"operations":'
 _MAC_START = b',"mac":"'
@@ -82,37 +83,65 @@ def encode_journal_header(store: str, number: int) -> tuple[bytes, int]:
     return start + b',"crc32":"%08x"}\n' % seed, seed
 
 
-def encode_record(record: JournalRecord, seed: int) -> list[bytes]:
-    """Return the line of one commit, in parts to be written one after the other. O(size)."""
-    parts = encode_text(record) if record.text is None else [record.text]
+def encode_record(record: JournalRecord, seed: int) -> Iterable[bytes]:
+    """Return the line of one commit, in parts to be written one after the other. O(size).
+
+    They are made when they are asked for: there is never a whole copy of a large record.
+    """
+    text = _encode_single(record) if record.text is None else record.text
+    if text is not None:
+        return [b'%b,"crc32":"%08x"}\n' % (text, crc32(text, seed))]
+    return _encode_in_parts(record, seed)
+
+
+def _encode_in_parts(record: JournalRecord, seed: int) -> Iterator[bytes]:
     checksum = seed
-    for part in parts:
+    small: list[bytes] = []
+    size = 0
+    for part in encode_text(record):
         checksum = crc32(part, checksum)
-    parts[-1] += b',"crc32":"%08x"}\n' % checksum
-    if 1 < len(parts) <= PARTS_JOINED_MAX:
-        return [b"".join(parts)]
-    return parts
+        small.append(part)
+        size += len(part)
+        if size >= WRITE_BYTES:
+            yield b"".join(small) if len(small) > 1 else part
+            small, size = [], 0
+    yield b"".join([*small, b',"crc32":"%08x"}\n' % checksum])
 
 
-def encode_text(record: JournalRecord) -> list[bytes]:
-    """Return the line of one commit up to its checksum, or MAC, in parts. O(size)."""
+def encode_text(record: JournalRecord) -> Iterator[bytes]:
+    """Yield the line of one commit up to its checksum, or MAC, in parts. O(size)."""
+    start = _start(record)
+    for text in _encode_operations(record.operations):
+        yield start + text[1:] if start else text
+        start = b""
+    yield start + b"]"
+
+
+def _encode_single(record: JournalRecord) -> bytes | None:
+    """Return what `encode_text` gives if the commit is of one document, as most are, or None.
+
+    It takes a third of the time.
+    """
+    if len(record.operations) != 1:
+        return None
+    put = record.operations[0]
+    if type(put) is not Put or put[3]:
+        return None
+    path, value, partition, _ = put
+    names = _partition_text(partition), encoding.encode(path)
+    return b'%b["put",%b,{%b:%b}]]' % (_start(record), *names, one_line(value))
+
+
+def _start(record: JournalRecord) -> bytes:
+    """Return the line of a commit up to its operations."""
+    if record.metadata is None and not record.carry:
+        return b'{"lsn":%d,"operations":[' % record.lsn
     start = b'{"lsn":%d,' % record.lsn
     if record.carry:
         start += b'"carry":true,'
     if record.metadata is not None:
         start += b'"metadata":%b,' % encoding.encode(metadata_to_text(record.metadata))
-    start += b'"operations":['
-    if len(record.operations) == 1 and type(put := record.operations[0]) is Put and not put[3]:
-        # What most commits are: the same text as below, in a third of the time.
-        path, value, partition, _ = put
-        names = _partition_text(partition), encoding.encode(path)
-        return [b'%b["put",%b,{%b:%b}]]' % (start, *names, one_line(value))]
-    parts = []
-    for text in _encode_operations(record.operations):
-        parts.append(start + text)
-        start = b","
-    parts.append(b"]" if parts else start + b"]")
-    return parts
+    return start + b'"operations":['
 
 
 @lru_cache(maxsize=256)
@@ -134,11 +163,11 @@ def split_mac(record: JournalRecord) -> tuple[bytes, str] | None:
 
 
 def _encode_operations(operations: Sequence[Operation | PutMany]) -> Iterator[bytes]:
-    """Yield the JSON of operations; neighbouring puts of a partition go together."""
+    """Yield the JSON of operations, each behind a comma; neighbouring puts go together."""
     for kind, group in groupby(operations, _kind):
         if kind is None:
             for operation in group:
-                yield _encode_other(cast("Operation", operation))
+                yield b"," + _encode_other(cast("Operation", operation))
         elif kind == _MANY:
             for many in cast("Iterator[PutMany]", group):
                 yield from _encode_puts(many.partition, many.encrypted, many.paths, many.values)
@@ -155,20 +184,32 @@ def _encode_puts(
     So a hundred thousand documents need not be joined in memory.
     """
     kind = b"seal" if encrypted else b"put"
-    head = b'["%b",%b,{' % (kind, _partition_text(partition))
+    head = b',["%b",%b,{' % (kind, _partition_text(partition))
     for start in range(0, len(documents), PUTS_JOINED_MAX):
-        end = start + PUTS_JOINED_MAX
-        # All paths at once: quotes within them are escaped, so only those around them match.
-        keys = encoding.encode(documents[start:end])[2:-2].split(b'","')
-        texts: Iterable[bytes] = values[start:end]
+        keys = _keys(documents, start, start + PUTS_JOINED_MAX)
+        texts: Sequence[bytes] = values[start : start + PUTS_JOINED_MAX]
         if encrypted:
             texts = [b'"%b"' % base64.b64encode(value) for value in texts]
-        piece = b",".join([b'"%b":%b' % row for row in zip(keys, texts, strict=True)])
-        if b"\n" in piece:  # JSON that somebody else has written
-            piece = b",".join(
-                [b'"%b":%b' % (key, one_line(text)) for key, text in zip(keys, texts, strict=True)]
-            )
-        yield head + piece + b"}]"
+        piece = [head, *(b"",) * (2 * len(keys)), b"}]"]
+        piece[1:-1:2], piece[2:-1:2] = keys, texts
+        text = b"".join(piece)
+        if b"\n" in text:  # JSON that somebody else has written
+            piece[2:-1:2] = map(one_line, texts)
+            text = b"".join(piece)
+        yield text
+
+
+def _keys(documents: Sequence[str], start: int, end: int) -> list[bytes]:
+    """Return paths as they stand in an object, with what is around them: `"a/1":`, `,"a/2":`."""
+    prefix = b'"'
+    if type(documents) is PathsIn:
+        prefix = encoding.encode(documents.collection + "/")[:-1]
+        some = documents.ids[start:end]
+    else:
+        some = documents[start:end]
+    # All at once: quotes within them are escaped, so only those around them match.
+    text = prefix + encoding.encode(some)[2:-1].replace(b'","', b'":\n,' + prefix) + b":"
+    return text.split(b"\n")
 
 
 _MANY = ("", None)

@@ -70,7 +70,7 @@ def signed(record: JournalRecord, store: str, by: Authenticator | None) -> Journ
     """Return a record with its MAC, if there is a key for it and it has none yet."""
     if by is None or record.text is not None or record.plain_only:
         return record
-    parts = encode_text(record)
+    parts = list(encode_text(record))
     return with_mac(record, parts, by.tag(RECORD, [store.encode(), b"\0", *parts]))
 
 

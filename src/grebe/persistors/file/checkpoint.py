@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from grebe.core.operation import Clear, Delete, Move, Put, PutMany
@@ -92,15 +92,12 @@ class JournalWriter:
         header, seed = encode_journal_header(store, number)
         name = os.path.join(directory, names.journal_file(number))
         temporary = name + names.TEMPORARY_SUFFIX
-        parts = [header]
-        for record in records:
-            parts += encode_record(record, seed)
-        if len(parts) == 2:
-            parts = [b"".join(parts)]
+        size = 0
         file = fs.create(temporary)
         try:
-            for part in parts:
+            for part in _journal_parts(header, records, seed):
                 file.write(part)
+                size += len(part)
             file.sync()
             fs.rename(temporary, name)
             fs.sync_directory(directory)
@@ -110,7 +107,7 @@ class JournalWriter:
             with contextlib.suppress(OSError):
                 fs.remove(temporary)
             raise
-        return cls(file, seed, number, sum(map(len, parts)))
+        return cls(file, seed, number, size)
 
     def append(self, record: JournalRecord) -> None:
         """Append a record and sync. If it raises, the file must not be used any more."""
@@ -137,6 +134,15 @@ class JournalWriter:
     def close(self) -> None:
         """Close the file; everything acknowledged in it was synced."""
         close_doubtful(self._file)
+
+
+def _journal_parts(header: bytes, records: Iterable[JournalRecord], seed: int) -> Iterator[bytes]:
+    """Yield a journal in parts; the first line goes with the one behind it."""
+    start = header
+    for record in records:
+        for part in encode_record(record, seed):
+            yield start + part
+            start = b""
 
 
 def close_doubtful(file: NewFile) -> None:

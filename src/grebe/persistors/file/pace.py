@@ -100,6 +100,7 @@ class BackgroundCheckpoint:
 
     def _run(self) -> None:
         try:
+            self.pause()  # so that the commit that asked for it returns first
             self._checkpoint()
         except Exception:
             # Nothing is lost: the journals still have it all. Tried again when they have grown.
