@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 from grebe.core import path as paths
@@ -181,8 +182,7 @@ class Writer(Sides):
         # The first document settles the collection; the others need not ask any more.
         entries = [self._store(Document(collection, ids[0]), values[0], None, broadcast, persist)]
         rest, path, home = ids[1:], collection.path, entries[0].home
-        first = self.order + 1
-        entries += [Entry(value, n, home) for n, value in enumerate(values[1:], first)]
+        entries += map(Entry, values[1:], count(self.order + 1), repeat(home))
         self.order += len(rest)
         self.tree.collections[path].documents.update(zip(rest, entries[1:], strict=True))
         if self.committer is not None and home.saved:
