@@ -1,5 +1,7 @@
 """JSON text from Python values and back: the one place that chooses the library for it.
 
+And the base of small objects of which there are very many, which the same library makes.
+
 msgspec where there is a wheel for it, the standard library elsewhere. Both write the same text
 for the same plain value (no spaces, UTF-8 unescaped) except for the exponents of some floats, so
 bytes are first compared as bytes and only then as values.
@@ -7,9 +9,10 @@ bytes are first compared as bytes and only then as values.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
 try:
     import msgspec
@@ -132,6 +135,22 @@ if msgspec is not None:
     _encode_sorted = msgspec.json.Encoder(order="sorted").encode
     split_arrays = msgspec.json.Decoder(list[list[msgspec.Raw]]).decode
     split_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass_transform()
+class StandardRecord:
+    """Base of classes whose annotations are their fields; stands for msgspec's Struct."""
+
+    def __init_subclass__(cls, *, eq: bool = True, frozen: bool = False, gc: bool = True) -> None:
+        dataclasses.dataclass(eq=eq, frozen=frozen)(cls)
+
+
+if TYPE_CHECKING:
+    Record = StandardRecord
+elif msgspec is not None:
+    Record = msgspec.Struct
+else:
+    Record = StandardRecord
 
 
 def same_json(left: bytes, right: bytes) -> bool:

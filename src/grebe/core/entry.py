@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import adler32
 
 from grebe.core import encoding
 from grebe.core.operation import DEFAULT_PARTITION
 
 
-class Home(NamedTuple):
+class Home(encoding.Record, frozen=True, gc=False):
     """Where a document belongs; one object shared by all documents of which it is true."""
 
     partition: str = DEFAULT_PARTITION
@@ -25,28 +25,37 @@ home_of = lru_cache(maxsize=4096)(Home)
 """Return the shared home with these fields."""
 
 
-class Entry:
+def moved(home: Home, partition: str) -> Home:
+    """Return what a home becomes by a move to another partition."""
+    return home_of(partition, home.encrypted, home.saved, home.canonical)
+
+
+class Entry(encoding.Record, eq=False):
     """A document in memory: its JSON and where it belongs.
 
     A write makes a new entry, so an entry's identity says whether a document was written since;
     only `home` and the cached `view` change in place, and the value by the migration of a schema,
     which is the same to readers.
+
+    Made in C, as there is one for each document that is loaded; and the garbage collector does not
+    look at it before somebody has looked at the document.
     """
 
-    __slots__ = ("home", "order", "value", "view")
-
-    def __init__(self, value: bytes, order: int, home: Home) -> None:
-        self.value = value
-        self.order = order
-        """Place among the documents of its collection: ascending by insertion."""
-        self.home = home
-        self.view: Any = None
-        """The snapshot that was last made of it, kept so that it is decoded once."""
+    value: bytes
+    order: int
+    """Place among the documents of its collection: ascending by insertion."""
+    home: Home
+    view: Any = None
+    """The snapshot that was last made of it, kept so that it is decoded once."""
 
     @property
     def partition(self) -> str:
         """Partition that holds the document."""
         return self.home.partition
+
+    def __repr__(self) -> str:
+        """Show how large the document is, not its data."""
+        return f"<Entry: {len(self.value)} bytes>"
 
 
 def is_same(old: Entry, value: bytes) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from grebe.core import path as paths
 from grebe.core.encoding import same_json
-from grebe.core.entry import Entry, home_of
+from grebe.core.entry import Entry, home_of, moved
 from grebe.core.operation import Batch, Clear, Delete, Move, Operation, Put, single_operations
 from grebe.core.tree import Place
 from grebe.documents.models.versioned import version_of
@@ -52,7 +52,7 @@ def _apply(writer: Writer, operation: Operation) -> None:
             for place in writer.tree.walk(path):
                 home = place.leaf.home
                 if home.partition == source and not home.encrypted:
-                    place.leaf.home = home_of(target, *home[1:])
+                    place.leaf.home = moved(home, target)
         case Clear():
             removed = list(writer.tree.walk())
             writer.tree.clear()

@@ -7,7 +7,8 @@ commit included, and applies them to the records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, repeat
 from typing import NamedTuple
 
 from grebe.core import path as paths
@@ -100,22 +101,19 @@ class Hydration:
             node.settled = None
             documents = node.documents
             home = home_of(group.partition, group.encrypted, True, False)
-            first = last_order + 1
-            entries = [Entry(value, n, home) for n, value in enumerate(group.values, first)]
+            entries = list(map(Entry, group.values, count(last_order + 1), repeat(home)))
             last_order += len(entries)
             ids = group.ids
-            if documents and not documents.keys().isdisjoint(ids):
-                new = [i for i, document_id in enumerate(ids) if document_id not in documents]
-                if not group.encrypted and len(new) < len(ids):
-                    self._note_shadowed(group, documents)
-                ids, entries = [ids[i] for i in new], [entries[i] for i in new]
-            documents.update(zip(ids, entries, strict=True))
+            there = list(map(documents.setdefault, ids, entries))
+            if there != entries:  # what is in memory stays
+                if not group.encrypted:
+                    self._note_shadowed(group, there)
+                ids = [i for i, kept, e in zip(ids, there, entries, strict=True) if kept is e]
             yield Loaded(group.collection, ids, last_order)
 
-    def _note_shadowed(self, group: RecordGroup, documents: Mapping[str, Entry]) -> None:
-        for document_id in group.ids:
-            known = documents.get(document_id)
-            if known is not None and known.home.encrypted:
+    def _note_shadowed(self, group: RecordGroup, there: Iterable[Entry]) -> None:
+        for document_id, entry in zip(group.ids, there, strict=True):
+            if entry.home.encrypted:
                 self.shadowed.append(f"{group.collection}/{document_id}")
 
 

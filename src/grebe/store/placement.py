@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from grebe.core import path as paths
-from grebe.core.entry import Entry, home_of
+from grebe.core.entry import Entry, moved
 from grebe.core.operation import Delete, Move, OnSealed, Part, Put
 from grebe.core.options import Options, ResolvedOptions
 from grebe.core.tree import CollectionNode, Place, Tree
@@ -128,7 +128,7 @@ class Placement:
             for place in list(self._tree.walk(move.path)):
                 home = place.leaf.home
                 if home.partition == move.source:
-                    place.leaf.home = home_of(move.target, *home[1:])
+                    place.leaf.home = moved(home, move.target)
                     if home.encrypted:
                         sealed[place.path] = place
                         # The value on disk is another one than that in memory.

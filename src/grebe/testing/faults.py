@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from grebe.persistors.file.filesystem import FileSystem, NewFile
 
@@ -109,6 +109,10 @@ class FaultyFileSystem:
     def read_start(self, path: str, size: int) -> bytes:
         """See FileSystem."""
         return self._do("read_start", path, lambda: self.inner.read_start(path, size))
+
+    def open_to_read(self, path: str) -> BinaryIO:
+        """See FileSystem. Counts as a `read`, as one of a whole file."""
+        return self._do("read", path, lambda: self.inner.open_to_read(path))
 
     def size(self, path: str) -> int:
         """See FileSystem."""

@@ -16,6 +16,8 @@ import os
 import posixpath
 import threading
 from collections.abc import Callable
+from io import BytesIO
+from typing import BinaryIO
 
 from grebe.errors import StoreLockedError
 from grebe.testing.disk import ROOT, Disk, Entries, Image, Truncate, Write
@@ -131,6 +133,10 @@ class SimulatedFileSystem:
     def read_start(self, path: str, size: int) -> bytes:
         """See FileSystem."""
         return self.read(path)[:size]
+
+    def open_to_read(self, path: str) -> BinaryIO:
+        """See FileSystem."""
+        return BytesIO(self.read(path))
 
     def size(self, path: str) -> int:
         """See FileSystem."""

@@ -162,3 +162,26 @@ def test_nan_is_not_written_by_the_standard_library() -> None:
     """values.py refuses it before; the encoder would not let it pass either."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         load_without_msgspec().encode(math.nan)
+
+
+def test_records_are_the_same_with_both_libraries(codec: Any) -> None:
+    """Fields in order, defaults, equality if wanted, and what is frozen stays."""
+
+    class Kept(codec.Record, eq=False):  # type: ignore[misc, name-defined]
+        value: bytes
+        order: int
+        view: Any = None
+
+    class Shared(codec.Record, frozen=True, gc=False):  # type: ignore[misc, name-defined]
+        name: str = "x"
+        yes: bool = True
+
+    kept = Kept(b"1", 2)
+    assert (kept.value, kept.order, kept.view) == (b"1", 2, None)
+    assert kept != Kept(b"1", 2)
+    kept.view = kept.order = 3
+    assert kept.view == kept.order == 3
+    assert Shared("y") == Shared("y", True) != Shared()
+    assert len({Shared(), Shared(), Shared("y")}) == 2
+    with pytest.raises(AttributeError):
+        Shared().name = "y"  # type: ignore[misc]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -270,3 +272,30 @@ def test_a_load_that_fails_reaches_the_caller(open_store: OpenStore) -> None:
     kept.broken = False
     store.hydrate()
     assert contents(store) == {"users/1": 1}
+
+
+def test_the_garbage_collector_does_not_look_at_what_is_only_loaded(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    """A million documents that nobody looked at do not make the program's collections slower."""
+    pytest.importorskip("msgspec")
+    with open_store(tmp_path / "data") as store:
+        store.collection("users").create_many({f"{n}": {"n": n, "in": [n]} for n in range(9)})
+    users = open_store(tmp_path / "data").collection("users")
+    entries = list(users._engine.tree.collections["users"].documents.values())
+    assert not any(map(gc.is_tracked, entries))
+    snapshot = users.doc("1").get()
+    assert snapshot is not None
+    assert gc.is_tracked(entries[1])
+    assert not gc.is_tracked(entries[2])
+
+
+def test_a_store_in_memory_that_nobody_refers_to_is_collected() -> None:
+    """With documents that were looked at, which refer to it, and such that were not."""
+    store = grebe.open()
+    store.collection("users").create_many({f"{n}": {"n": n} for n in range(9)})
+    assert store.doc("users/1").get() is not None
+    gone = weakref.ref(store._engine)
+    del store
+    gc.collect()
+    assert gone() is None

@@ -22,6 +22,7 @@ import re
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import groupby
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from operator import index, itemgetter
@@ -204,32 +205,46 @@ def decode_header(data: bytes, file: str, *, verify: bool = True) -> PartitionHe
 
 
 def decode_documents(data: bytes, header: PartitionHeader, file: str) -> Iterator[RecordGroup]:
-    """Yield the documents, a block at a time, each checked before it is given. O(size).
+    """Yield the documents in a partition file's bytes; see `read_documents`."""
+    stream = BytesIO(data)
+    stream.seek(header.size)
+    return read_documents(stream.read, header, file)
 
-    No value is parsed.
+
+def read_documents(
+    read: Callable[[int], bytes], header: PartitionHeader, file: str
+) -> Iterator[RecordGroup]:
+    """Yield the documents behind a header, a block at a time, each checked before it is given.
+
+    `read` returns that many of the next bytes, fewer at the end. So the file is never in memory as
+    a whole, beside its documents. That the end is right, and the digest if there is one, is checked
+    last: nothing may be used before all were given. No value is parsed. O(size).
 
     Raises:
         CorruptDataError: a checksum does not match, or the file is too long or too short.
     """
-    end = check_frame(data, header, file)
-    if header.digest is not None and header.digest != _digest([memoryview(data)[header.size :]]):
-        raise CorruptDataError(f"{file}: the documents do not match the digest in its header", file)
-    position = header.size + len(_OPENING)
-    for number in range(len(header.blocks)):
-        yield from decode_block(data, header, number, position, file)
-        position += header.sizes[number]
-    assert position == end
-
-
-def check_frame(data: bytes, header: PartitionHeader, file: str) -> int:
-    """Check all of a file but its blocks and return where those end. Raises CorruptDataError."""
-    body = header.size + len(_OPENING)
-    end = body + sum(header.sizes)
-    if data[header.size : body] != _OPENING or data[end:] != _CLOSING:
-        raise CorruptDataError(f"{file}: the lines around the documents are damaged", file)
     if not len(header.blocks) == len(header.sizes) == -(-header.documents // BLOCK_LINES):
         raise CorruptDataError(f"{file}: {len(header.blocks)} checksums for its blocks", file)
-    return end
+    digest = None if header.digest is None else hashlib.sha256()
+    opening = read(len(_OPENING))
+    if opening != _OPENING:
+        raise CorruptDataError(f"{file}: the lines around the documents are damaged", file)
+    if digest is not None:
+        digest.update(opening)
+    for number, size in enumerate(header.sizes):
+        block = read(size)
+        if digest is not None:
+            digest.update(block)
+        yield from _documents_in(block, header, number, file)
+    closing = read(len(_CLOSING) + 1)
+    if closing != _CLOSING:
+        raise CorruptDataError(f"{file}: the lines around the documents are damaged", file)
+    if digest is not None:
+        digest.update(closing)
+        if header.digest != digest.hexdigest():
+            raise CorruptDataError(
+                f"{file}: the documents do not match the digest in its header", file
+            )
 
 
 def decode_block(
@@ -237,6 +252,12 @@ def decode_block(
 ) -> Iterator[RecordGroup]:
     """Yield the documents of the block at a position. Raises CorruptDataError."""
     block = data[position : position + header.sizes[number]]
+    return _documents_in(block, header, number, file)
+
+
+def _documents_in(
+    block: bytes, header: PartitionHeader, number: int, file: str
+) -> Iterator[RecordGroup]:
     found = f"{crc32(block):08x}"
     if found != header.blocks[number]:
         raise CorruptDataError(

@@ -10,7 +10,8 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from io import BytesIO
+from typing import BinaryIO, Protocol
 
 from grebe.errors import GrebeError, PersistenceError
 from grebe.persistence.process_lock import FILE_MODE, take_lock
@@ -63,6 +64,9 @@ class FileSystem(Protocol):
 
     def read_start(self, path: str, size: int) -> bytes:
         """Return at most the first `size` bytes of a file."""
+
+    def open_to_read(self, path: str) -> BinaryIO:
+        """Return a file to be read in pieces, and closed."""
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
@@ -188,6 +192,12 @@ class OsFileSystem:
         """See FileSystem."""
         with open(path, "rb") as file:
             return file.read(size)
+
+    def open_to_read(self, path: str) -> BinaryIO:
+        """See FileSystem."""
+        if sys.platform == "win32":  # pragma: no cover - a file that is open there stays in place
+            return BytesIO(self.read(path))
+        return open(path, "rb")
 
     def size(self, path: str) -> int:
         """See FileSystem."""

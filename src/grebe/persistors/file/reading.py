@@ -12,7 +12,7 @@ from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.formats.journal import JournalRecord
-from grebe.persistence.formats.partition import PartitionHeader, decode_documents, decode_header
+from grebe.persistence.formats.partition import PartitionHeader, decode_header, read_documents
 from grebe.persistence.persistor import FindAuthenticator
 from grebe.persistence.resolver import Resolver
 from grebe.persistors.file import names
@@ -55,12 +55,17 @@ def fold(
 
 
 def read_partition(
-    fs: FileSystem, directory: str, name: str
-) -> tuple[PartitionHeader, Iterator[RecordGroup]]:
+    fs: FileSystem, directory: str, name: str, *, pause: Callable[[], None] = never
+) -> tuple[PartitionHeader, list[RecordGroup]]:
     """Return header and documents of a partition file, every byte checked. O(size)."""
-    data = fs.read(os.path.join(directory, name))
-    header = decode_header(data, name)
-    return header, decode_documents(data, header, name)
+    found = []
+    with fs.open_to_read(os.path.join(directory, name)) as file:
+        header = decode_header(file.readline(), name)
+        # All of them before any is used: the last block may be damaged.
+        for group in read_documents(file.read, header, name):
+            found.append(group)
+            pause()
+    return header, found
 
 
 def sides_under(

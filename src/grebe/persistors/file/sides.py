@@ -71,12 +71,7 @@ class SideReader:
         self, side: Side, pause: Callable[[], None] = never
     ) -> tuple[int, list[RecordGroup]]:
         """Return the documents in a partition file. Raises CorruptDataError, OSError."""
-        header, groups = read_partition(self._fs, self._path, self.files[side])
-        found = []
-        # All of them before any is used: the last block may be damaged.
-        for group in groups:
-            found.append(group)
-            pause()
+        header, found = read_partition(self._fs, self._path, self.files[side], pause=pause)
         return header.lsn, found
 
     def read(self, side: Side, pause: Callable[[], None] = never) -> tuple[int, list[RecordGroup]]:
