@@ -142,6 +142,7 @@ class StandardRecord:
     """Base of classes whose annotations are their fields; stands for msgspec's Struct."""
 
     def __init_subclass__(cls, *, eq: bool = True, frozen: bool = False, gc: bool = True) -> None:
+        """Make the class a dataclass; `gc` says nothing here."""
         dataclasses.dataclass(eq=eq, frozen=frozen)(cls)
 
 

@@ -6,7 +6,7 @@ For loading, for checkpoints, and for readers beside a writer. Changes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from grebe.core.operation import RecordGroup
 from grebe.errors import CorruptDataError
