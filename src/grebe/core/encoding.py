@@ -141,8 +141,10 @@ if msgspec is not None:
 class StandardRecord:
     """Base of classes whose annotations are their fields; stands for msgspec's Struct."""
 
-    def __init_subclass__(cls, *, eq: bool = True, frozen: bool = False, gc: bool = True) -> None:
-        """Make the class a dataclass; `gc` says nothing here."""
+    def __init_subclass__(
+        cls, *, eq: bool = True, frozen: bool = False, gc: bool = True, weakref: bool = False
+    ) -> None:
+        """Make the class a dataclass; `gc` and `weakref` say nothing here."""
         dataclasses.dataclass(eq=eq, frozen=frozen)(cls)
 
 

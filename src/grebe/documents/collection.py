@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grebe.core import path as paths
+from grebe.core.entry import Entry
 from grebe.core.ids import random_id
 from grebe.core.options import UNSET, Migrate, PartitionOption, Unset
 from grebe.documents.document import Document
@@ -15,10 +16,11 @@ from grebe.documents.query import EVERYTHING, Query
 from grebe.documents.snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
-    from grebe.core.entry import Entry
     from grebe.documents.engine import Engine
 
 T = TypeVar("T")
+
+NOTHING_YET: Mapping[str, Entry] = {}
 
 
 class Collection(Query[T]):
@@ -28,7 +30,7 @@ class Collection(Query[T]):
     something.
     """
 
-    __slots__ = ("_engine", "_own_adapter", "id", "path")
+    __slots__ = ("_documents", "_engine", "_own_adapter", "id", "path")
 
     def __init__(self, engine: Engine, path: str, adapter: Adapter | None = None) -> None:
         # Not super().__init__: `_source` would be a reference to itself, for the garbage
@@ -37,6 +39,8 @@ class Collection(Query[T]):
         self.path = path
         self.id = path.rpartition("/")[2]
         self._own_adapter = adapter
+        self._documents = NOTHING_YET
+        """Where the documents were last; empty if they are elsewhere now, see core/tree.py."""
 
     _spec = EVERYTHING
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
+from grebe.core import encoding
 from grebe.core import path as paths
 from grebe.documents.engine import Existence
 from grebe.documents.models import PLAIN
@@ -24,20 +25,17 @@ T = TypeVar("T")
 M = TypeVar("M")
 
 
-class Document(Generic[T]):
+class Document(encoding.Record, Generic[T], eq=False, weakref=True):
     """A reference to a document, which may or may not exist.
 
     Cheap, and equal to another of the same store and path. Writes return the new snapshot. All
     take `broadcast=False`, not to announce the write, and `persist=False`, to keep it from disk.
     """
 
-    __slots__ = ("__weakref__", "_path", "id", "parent")
-
-    def __init__(self, parent: Collection[T], id: str) -> None:
-        self.parent = parent
-        """The collection that holds the document."""
-        self.id = id
-        self._path: str | None = None
+    parent: Collection[T]
+    """The collection that holds the document."""
+    id: str
+    _path: str | None = None
 
     @property
     def path(self) -> str:
@@ -106,20 +104,32 @@ class Document(Generic[T]):
         engine = parent._engine
         if engine.closed:
             engine.check_open()
-        collection = parent.path
-        node = engine.tree.collections.get(collection)
-        entry = None if node is None else node.documents.get(self.id)
+        entry = parent._documents.get(self.id)
         if entry is None:
-            engine.check_readable(collection)
-            return None
+            entry = self._find()
+            if entry is None:
+                return None
         if parent._own_adapter is None:
-            adapter = engine.adapters.get(collection, PLAIN)
+            adapter = engine.adapters.get(parent.path, PLAIN)
         else:
             adapter = parent._adapter() if engine.schemas else parent._own_adapter
         view: Snapshot[T] | None = entry.view
         if view is not None and view._adapter is adapter:
             return view
         return snapshot_of(self, entry, adapter)
+
+    def _find(self) -> Entry | None:
+        """Return what is stored, and have the collection remember where that is."""
+        parent = self.parent
+        engine = parent._engine
+        node = engine.tree.collections.get(parent.path)
+        entry = None
+        if node is not None:
+            parent._documents = node.documents
+            entry = node.documents.get(self.id)
+        if entry is None:
+            engine.check_readable(parent.path)
+        return entry
 
     def exists(self) -> bool:
         """Tell whether the document is there."""

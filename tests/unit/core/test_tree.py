@@ -106,3 +106,19 @@ def test_removing_costs_what_is_removed() -> None:
     tree.collections["a"].documents = Counted(tree.collections["a"].documents)
     assert len(tree.remove("a/5")) == 2
     assert Counted.looks == 0
+
+
+@pytest.mark.parametrize("remove", ["a", "a/1", "a/1/b", "a/1/b/1", None])
+def test_the_documents_of_a_dropped_collection_are_gone(remove: str | None) -> None:
+    """For who kept its dict: references do, and look there first."""
+    tree: Tree[int] = Tree()
+    tree.put("a/1/b/1", 1)
+    kept = tree.ensure("a/1/b").documents
+    if remove is None:
+        tree.clear()
+    else:
+        assert [place.leaf for place in tree.remove(remove)] == [1]
+    assert kept == {}
+    tree.put("a/1/b/1", 2)
+    assert (kept, tree.get("a/1/b/1")) == ({}, 2)
+    tree.check()

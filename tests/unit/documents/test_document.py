@@ -313,3 +313,29 @@ def test_a_text_of_another_encoder_is_compared_as_a_value(
         if looked_at:
             assert before.data is not None
         assert (user.set(written) is before) == is_same
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda store: store.doc("a/1").delete(),
+        lambda store: store.collection("a/1/b").delete(),
+        lambda store: store.collection("a").delete(),
+        lambda store: store.doc("a/1/b/1").delete(),
+        lambda store: store.clear(),
+    ],
+)
+def test_references_see_what_happens_to_the_collection(store: grebe.Store, remove: Any) -> None:
+    """It is deleted, with what is above it or alone, and made again; the references stay."""
+    below = store.collection("a/1/b")
+    doc = below.doc("1")
+    assert doc.get() is None
+    for number in range(3):
+        store.doc("a/1").set({})
+        store.doc("a/1/b/1").set({"n": number})
+        for reference in (doc, below.doc("1"), store.doc("a/1/b/1")):
+            assert reference.get().data == {"n": number}
+        remove(store)
+        for reference in (doc, below.doc("1"), store.doc("a/1/b/1")):
+            assert reference.get() is None
+        assert len(below) == 0
