@@ -46,6 +46,7 @@ class LiveQuery(LiveResult):
 
     __slots__ = (
         "_before",
+        "_edges",
         "_is_pure",
         "_limit",
         "_look",
@@ -72,6 +73,8 @@ class LiveQuery(LiveResult):
         """`_look` for documents that meet the condition of the route."""
         self._offset, self._limit = spec.offset, spec.limit
         self._window = spec.is_windowed
+        self._edges: tuple[Any, ...] | None = None
+        """See `_find_edges`; None: the rows have moved since."""
         self._members: dict[str, Member] = {}
         self._rows = self._find()
 
@@ -145,6 +148,7 @@ class LiveQuery(LiveResult):
         if was is not None and now is not None and was[0] == now[0]:
             rows.replace(now[0], now[1])
             return
+        self._edges = None
         stop = _POSITION_MAX if self._limit is None else self._offset + self._limit
         if stop == self._offset:  # limit(0)
             _move(rows, was, now)
@@ -171,15 +175,23 @@ class LiveQuery(LiveResult):
 
     def _is_inside(self, key: Any) -> bool:
         """Tell whether the row with this key, which is there, is in the window."""
+        if self._edges is None:
+            self._edges = self._find_edges()
+        if not self._edges:
+            return False
+        first, last = self._edges
+        return (first is None or first <= key) and (last is None or key <= last)
+
+    def _find_edges(self) -> tuple[Any, ...]:
+        """Return the keys of first and last row of the window, None where it is open; () if empty.
+
+        O(log chunks).
+        """
         rows, offset, limit = self._rows, self._offset, self._limit
-        if limit is not None:
-            last = rows.key_at(offset + limit - 1) if limit else None
-            if not limit or (last is not None and last < key):
-                return False
-        if not offset:
-            return True
-        first = rows.key_at(offset)
-        return first is not None and bool(first <= key)
+        if limit == 0 or len(rows) <= offset:
+            return ()
+        first = rows.key_at(offset) if offset else None
+        return first, None if limit is None else rows.key_at(offset + limit - 1)
 
     def _visible(self, document_id: str) -> Member | None:
         """Return a document's member if it is in the result: in the window, if there is one."""
