@@ -1,67 +1,116 @@
-"""What it costs to answer a query, with an index and without, beside dicts kept by hand.
+"""What it costs to answer a query, with an index and without, beside dicts kept by hand and SQLite.
 
-The documents were read before. Baselines give a list of dicts; Grebe gives snapshots. Times are CPU
-times of the calling thread; what is compared takes turns.
+By hand is what one would write for this one question: a dict of documents by id, beside it a dict
+of ids by value (with sorted keys where an order is asked for), and a list comprehension, which
+gives a list of dicts. Grebe gives snapshots, checks what is asked, and may be asked anything else.
+"As written" makes the query and asks it, `users.where(field("group") == 7).get()`; "asked" has made
+it before. All documents were read before.
+
+Times are CPU times of the calling thread; what is compared takes turns, in another order each time.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import sqlite3
 import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+import msgspec
 from sortedcontainers import SortedDict, SortedList
 
 import grebe
 from grebe import field
-from measure import Bar, Report, Settings, exponent, fresh, median
+from measure import Bar, Report, Settings, document, encode, exponent, fresh, median, scratch
 
 SIZES = (1_000, 10_000, 100_000)
 LARGEST = SIZES[-1]
 ANSWERS = (10, 100)
 """Documents in an answer, whatever the size of the collection."""
 WRITES = 2_000
+KINDS = ("equality", "range", "in_", "prefix", "top")
 
 
-def run(settings: Settings) -> Report:
+def run(settings: Settings) -> list[Report]:
     """Measure each case in fresh processes."""
+    return [_by_index(settings), _scans(settings), _upkeep(settings), _beside_sqlite(settings)]
+
+
+def _measured(settings: Settings, case: str, **arguments: Any) -> dict[str, float]:
     runs, rounds = settings.pick(5, 1), settings.pick(300, 60)
+    found = [fresh("queries", case, settings, rounds=rounds, **arguments) for _ in range(runs)]
+    return {name: median([one[name] for one in found]) for name in found[0]}
+
+
+def _by_index(settings: Settings) -> Report:
     report = Report(
-        f"queries: CPU microseconds; median of {runs} processes",
-        ["case", "documents", "by hand", "Grebe", "ratio", "examined", "bar"],
+        "queries that an index answers: CPU microseconds",
+        ["case", "documents", "by hand", "as written", "asked", "written / hand", "examined"],
     )
-
-    def measured(case: str, **arguments: Any) -> dict[str, float]:
-        found = [fresh("queries", case, settings, rounds=rounds, **arguments) for _ in range(runs)]
-        return {name: median([one[name] for one in found]) for name in found[0]}
-
     for answer in ANSWERS:
-        for kind in ("equality", "range", "in_", "prefix", "top"):
+        for kind in KINDS:
             times = []
             for size in SIZES:
-                found = measured("indexed", kind=kind, size=size, answer=answer)
-                ratio = found["grebe"] / found["hand"]
-                cells = [found["hand"], found["grebe"], ratio, int(found["examined"]), 3]
-                report.rows.append([f"index: {kind}, {answer} documents", size, *cells])
-                times.append(found["grebe"])
+                found = _measured(settings, "indexed", kind=kind, size=size, answer=answer)
+                ratio = found["written"] / found["hand"]
+                cells = [found["hand"], found["written"], found["asked"], ratio]
+                report.rows.append(
+                    [f"{kind}, {answer} documents", size, *cells, int(found["examined"])]
+                )
+                times.append(found["written"])
             name = f"index, {kind}, {answer} of {size:,}"
-            report.bars.append(Bar(f"{name} / by hand", ratio, 3))
+            report.bars.append(Bar(f"{name}, as written / by hand", ratio, 3))
+            report.bars.append(Bar(f"{name}, asked / by hand", found["asked"] / found["hand"], 3))
             report.bars.append(Bar(f"{name}: exponent", exponent(SIZES, times), 0.2))
-    for kind in ("==", ">="):
-        found = measured("scanned", kind=kind)
-        ratio = found["grebe"] / found["hand"]
-        cells = [found["hand"], found["grebe"], ratio, LARGEST, 2]
-        report.rows.append([f"scan: {kind}", LARGEST, *cells])
-        report.bars.append(Bar(f"scan {kind} / list comprehension", ratio, 2))
-    found = measured("kept")
-    cells = [found["plain"] + found["container"], found["indexed"], "", "", ""]
-    report.rows.append(["a write, then indexed", LARGEST, *cells])
-    added = found["indexed"] - found["plain"] - found["container"]
-    report.bars.append(Bar("an index above a write and its container, us a write", added, 1.5))
-    report.notes.append("a write, then indexed: by hand is a write of Grebe and a SortedList's")
-    report.notes.append("remove and add; the index catches up when a query uses it, and pays then.")
+    return report
+
+
+def _scans(settings: Settings) -> Report:
+    report = Report(
+        f"scans of {LARGEST:,} documents of 200 bytes: CPU milliseconds",
+        ["condition", "list comprehension", "Grebe", "ratio"],
+    )
+    found = _measured(settings, "scanned")
+    for what in SCANS:
+        hand, ours = found[f"hand: {what}"], found[f"grebe: {what}"]
+        ratio = ours / hand
+        report.rows.append([what, hand / 1000, ours / 1000, ratio])
+        report.bars.append(Bar(f"scan, {what} / list comprehension", ratio, 2))
+    return report
+
+
+def _upkeep(settings: Settings) -> Report:
+    report = Report(
+        f"keeping an index of {LARGEST:,} different values: CPU microseconds a write",
+        ["index", "plain write", "with the index", "added", "container", "left"],
+    )
+    for asks in ("equality", "ranges"):
+        found = _measured(settings, "kept", asks=asks)
+        added = found["indexed"] - found["plain"]
+        left = added - found["container"]
+        cells = [found["plain"], found["indexed"], added, found["container"], left]
+        report.rows.append([f"asked for {asks}", *cells])
+        report.bars.append(Bar(f"index asked for {asks}, above its container, us", left, 1.5))
+    report.notes.append("container: remove and add of a SortedList of pairs (value, id) by hand")
+    report.notes.append("the index catches up when a query uses it, which is counted here")
+    return report
+
+
+def _beside_sqlite(settings: Settings) -> Report:
+    report = Report(
+        f"beside SQLite with an index, {LARGEST:,} documents: CPU microseconds",
+        ["query", "SQLite", "Grebe, as written", "ratio"],
+    )
+    for kind in ("equality, 10", "equality, 100", "top 10"):
+        found = _measured(settings, "sqlite", kind=kind)
+        ratio = found["grebe"] / found["sqlite"]
+        report.rows.append([kind, found["sqlite"], found["grebe"], ratio])
+        report.bars.append(Bar(f"{kind} / SQLite", ratio, 0.05))
+    report.notes.append("SQLite: a column beside the JSON with an index; its JSON is decoded")
     return report
 
 
@@ -69,7 +118,7 @@ def run(settings: Settings) -> Report:
 
 
 def indexed(kind: str, size: int, answer: int, rounds: int) -> dict[str, float]:
-    """A query that an index answers; by hand ids are kept by value, and documents by id."""
+    """A query that an index answers."""
     people = _people(size, answer)
     collection = grebe.open().collection("people", indexes=["group", "name"])
     collection.create_many(people)
@@ -81,74 +130,166 @@ def indexed(kind: str, size: int, answer: int, rounds: int) -> dict[str, float]:
     names = SortedDict((row["name"], key) for key, row in people.items())
     last = size // answer - 1
 
-    def ask(number: int) -> tuple[Callable[[], Any], Callable[[], list[Any]]]:
-        group, begin = number % last, f"{number % last:05d}"
+    def by_hand(group: int) -> list[Any]:
         if kind == "equality":
-            query = collection.where(field("group") == group)
-            return query.get, lambda: [people[key] for key in groups[group]]
+            return [people[key] for key in groups[group]]
         if kind == "in_":
-            few = [group, group + 1]
-            query = collection.where(field("group").in_(few))
-            return query.get, lambda: [people[key] for one in few for key in groups[one]]
+            return [people[key] for one in (group, group + 1) for key in groups[one]]
         if kind == "range":
-            query = collection.where((field("group") >= group) & (field("group") < group + 1))
-            return query.get, lambda: [
-                people[key]
-                for one in by_group.irange(group, group + 1, (True, False))
-                for key in by_group[one]
-            ]
+            between = by_group.irange(group, group + 1, (True, False))
+            return [people[key] for one in between for key in by_group[one]]
         if kind == "prefix":
-            query = collection.where(field("name").starts_with(begin))
-            return query.get, lambda: [
-                people[names[name]] for name in names.irange(begin, begin + "~")
-            ]
-        query = collection.order_by("name", desc=True).limit(answer)
-        return query.get, lambda: [people[names[name]] for name in islice(reversed(names), answer)]
+            begin = f"{group:05d}"
+            return [people[names[name]] for name in names.irange(begin, begin + "~")]
+        return [people[names[name]] for name in islice(reversed(names), answer)]
 
-    times: dict[str, list[float]] = {"hand": [], "grebe": []}
+    def query(group: int) -> Any:
+        if kind == "equality":
+            return collection.where(field("group") == group)
+        if kind == "in_":
+            return collection.where(field("group").in_([group, group + 1]))
+        if kind == "range":
+            return collection.where(field("group") >= group, field("group") < group + 1)
+        if kind == "prefix":
+            return collection.where(field("name").starts_with(f"{group:05d}"))
+        return collection.order_by("name", desc=True).limit(answer)
+
+    def written(group: int) -> Any:
+        return query(group).get()
+
+    times: dict[str, list[float]] = {"hand": [], "written": [], "asked": []}
     for number in range(rounds):
-        asked, by_hand = zip(*(ask(number * 7 + i) for i in range(20)), strict=True)
-        for name, calls in (("hand", by_hand), ("grebe", asked)):
-            times[name].append(_us(calls))
-    assert [one.data for one in asked[0]()] == by_hand[0]()
-    examined = asked[0].__self__.explain().examined
+        values = [(number * 7 + i) % last for i in range(20)]
+        queries = list(map(query, values))
+        work: list[tuple[str, Callable[[Any], Any], list[Any]]] = [
+            ("hand", by_hand, values),
+            ("written", written, values),
+            ("asked", _get, queries),
+        ]
+        for place in range(3):
+            name, call, given = work[(number + place) % 3]
+            times[name].append(_us(call, given))
+    assert [one.data for one in queries[0].get()] == by_hand(values[0])
+    examined = queries[0].explain().examined
     return {**{name: median(found) for name, found in times.items()}, "examined": examined}
 
 
-def scanned(kind: str, rounds: int) -> dict[str, float]:
-    """A query that looks at all documents."""
-    people = _people(LARGEST)
+def _get(query: Any) -> Any:
+    return query.get()
+
+
+_SEARCH = re.compile("^user.*77@").search
+_SOME = ("Rome", "Lima", "Oslo")
+SCANS: dict[str, tuple[Any, Callable[[list[Any]], list[Any]]]] = {
+    "== a number": (field("age") == 42, lambda rows: [r for r in rows if r["age"] == 42]),
+    "== a text": (field("city") == "Rome", lambda rows: [r for r in rows if r["city"] == "Rome"]),
+    "!=": (field("city") != "Rome", lambda rows: [r for r in rows if r["city"] != "Rome"]),
+    ">= a number": (field("age") >= 90, lambda rows: [r for r in rows if r["age"] >= 90]),
+    "< a text": (field("name") < "B", lambda rows: [r for r in rows if r["name"] < "B"]),
+    "== None": (
+        field("none") == None,  # noqa: E711
+        lambda rows: [r for r in rows if r["none"] is None],
+    ),
+    "== True": (
+        field("active") == True,  # noqa: E712
+        lambda rows: [r for r in rows if r["active"] is True],
+    ),
+    "in_": (field("city").in_(_SOME), lambda rows: [r for r in rows if r["city"] in _SOME]),
+    "contains, of a list": (
+        field("tags").contains("paid"),
+        lambda rows: [r for r in rows if "paid" in r["tags"]],
+    ),
+    "contains, of a text": (
+        field("email").contains("99@"),
+        lambda rows: [r for r in rows if "99@" in r["email"]],
+    ),
+    "starts_with": (
+        field("name").starts_with("Ada"),
+        lambda rows: [r for r in rows if r["name"].startswith("Ada")],
+    ),
+    "matches": (
+        field("email").matches("^user.*77@"),
+        lambda rows: [r for r in rows if _SEARCH(r["email"])],
+    ),
+    "exists": (field("extra").exists(), lambda rows: [r for r in rows if "extra" in r]),
+    "> where some lack the field": (
+        field("extra") > 40,
+        lambda rows: [r for r in rows if r.get("extra", -1) > 40],
+    ),
+    "a path": (
+        field("address.zip") == 77,
+        lambda rows: [r for r in rows if r["address"]["zip"] == 77],
+    ),
+    "a position in a list": (
+        field("tags.0") == "paid",
+        lambda rows: [r for r in rows if r["tags"][0] == "paid"],
+    ),
+    "and": (
+        (field("age") >= 50) & (field("city") == "Rome"),
+        lambda rows: [r for r in rows if r["age"] >= 50 and r["city"] == "Rome"],
+    ),
+    "a range": (
+        (field("age") >= 50) & (field("age") < 60),
+        lambda rows: [r for r in rows if 50 <= r["age"] < 60],
+    ),
+    "or": (
+        (field("age") < 20) | (field("city") == "Rome"),
+        lambda rows: [r for r in rows if r["age"] < 20 or r["city"] == "Rome"],
+    ),
+    "not": (
+        ~field("name").starts_with("A"),
+        lambda rows: [r for r in rows if not r["name"].startswith("A")],
+    ),
+    "not, or, and": (
+        ((field("age") < 20) | ~(field("city") == "Rome")) & field("name").starts_with("A"),
+        lambda rows: [
+            r for r in rows if (r["age"] < 20 or r["city"] != "Rome") and r["name"].startswith("A")
+        ],
+    ),
+    "a function": (
+        lambda snapshot: snapshot.data["age"] % 2 == 1,
+        lambda rows: [r for r in rows if _is_odd(r)],
+    ),
+}
+
+
+def _is_odd(row: Any) -> bool:
+    return bool(row["age"] % 2 == 1)
+
+
+def scanned(rounds: int) -> dict[str, float]:
+    """Queries that look at all documents."""
     collection = grebe.open().collection("people")
-    collection.create_many(people)
+    collection.create_many({f"{number:06d}": _person(number) for number in range(LARGEST)})
     list(map(_data, collection))
     rows = list(map(_data, collection))  # the same dicts: no other memory, no other luck
-    if kind == "==":
-        query = collection.where(field("age") == 42)
-        calls = {"hand": lambda: [row for row in rows if row["age"] == 42], "grebe": query.get}
-    else:
-        query = collection.where(field("age") >= 90)
-        calls = {"hand": lambda: [row for row in rows if row["age"] >= 90], "grebe": query.get}
-    times: dict[str, list[float]] = {"hand": [], "grebe": []}
-    for _ in range(max(5, rounds // 10)):
-        for name, call in calls.items():
-            times[name].append(_us([call]))
-    assert len(calls["hand"]()) == len(query.get())
-    return {name: median(found) for name, found in times.items()}
+    found = {}
+    for what, (condition, by_hand) in SCANS.items():
+        query = collection.where(condition)
+        assert [one.data for one in query.get()] == by_hand(rows)
+        hand, ours = [], []
+        for _ in range(max(5, rounds // 20)):
+            hand.append(_us(by_hand, [rows]))
+            ours.append(_us(_get, [query]))
+        found |= {f"hand: {what}": median(hand), f"grebe: {what}": median(ours)}
+    return found
 
 
-def kept(rounds: int) -> dict[str, float]:
+def kept(asks: str, rounds: int) -> dict[str, float]:
     """Writes with an index and without; a query makes the index catch up."""
     people = _people(LARGEST)
     collections = {
         "plain": grebe.open().collection("people"),
         "indexed": grebe.open().collection("people", indexes=["score"]),
     }
+    score = field("score")
+    condition = score == -1 if asks == "equality" else score < 0
     for collection in collections.values():
         collection.create_many(people)
         list(map(_data, collection))
-        collection.where(field("score") == -1).get()
+        collection.where(condition).get()
     chance = random.Random(5)
-    container = SortedList((4, row["score"], n, key) for n, (key, row) in enumerate(people.items()))
+    container = SortedList((row["score"], key) for key, row in people.items())
     times: dict[str, list[float]] = {"plain": [], "indexed": [], "container": []}
     for turn in range(max(5, rounds // 15)):
         work = []
@@ -163,13 +304,64 @@ def kept(rounds: int) -> dict[str, float]:
             for doc, value in docs:
                 doc.set(value)
             if name == "indexed":
-                collection.where(field("score") == -1).get()
+                collection.where(condition).get()
             _note(times, name, start, turn)
         start = time.thread_time()
-        for key, score, value in work:
-            container.remove((4, score, int(key), key))
-            container.add((4, value["score"], int(key), key))
+        for key, before, value in work:
+            container.remove((before, key))
+            container.add((value["score"], key))
         _note(times, "container", start, turn)
+    return {name: median(found) for name, found in times.items()}
+
+
+def sqlite(kind: str, rounds: int) -> dict[str, float]:
+    """The same query of documents of 200 bytes, and of their JSON in SQLite."""
+    answer = 100 if kind == "equality, 100" else 10
+    people = {
+        f"{number:06d}": {**document(number), "group": number // answer}
+        for number in range(LARGEST)
+    }
+    collection = grebe.open().collection("people", indexes=["group", "email"])
+    collection.create_many(people)
+    list(map(_data, collection))
+    decode = msgspec.json.Decoder().decode
+    with scratch() as directory:
+        database = sqlite3.connect(os.path.join(directory, "people.db"))
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE people (id TEXT PRIMARY KEY, grp INT, email TEXT, v TEXT)")
+        database.executemany(
+            "INSERT INTO people VALUES (?, ?, ?, ?)",
+            (
+                (key, row["group"], row["email"], encode(row).decode())
+                for key, row in people.items()
+            ),
+        )
+        database.execute("CREATE INDEX by_group ON people (grp)")
+        database.execute("CREATE INDEX by_email ON people (email)")
+        database.commit()
+
+        def equal(group: int) -> list[Any]:
+            found = database.execute("SELECT v FROM people WHERE grp = ?", (group,))
+            return [decode(value) for (value,) in found]
+
+        def last(_: int) -> list[Any]:
+            found = database.execute("SELECT v FROM people ORDER BY email DESC LIMIT 10")
+            return [decode(value) for (value,) in found]
+
+        def equal_here(group: int) -> Any:
+            return collection.where(field("group") == group).get()
+
+        def last_here(_: int) -> Any:
+            return collection.order_by("email", desc=True).limit(10).get()
+
+        calls = (last, last_here) if kind == "top 10" else (equal, equal_here)
+        assert calls[0](7) == [one.data for one in calls[1](7)]
+        times: dict[str, list[float]] = {"sqlite": [], "grebe": []}
+        for number in range(rounds):
+            values = [(number * 7 + i) % (LARGEST // answer) for i in range(20)]
+            for name, call in zip(times, calls, strict=True):
+                times[name].append(_us(call, values))
+        database.close()
     return {name: median(found) for name, found in times.items()}
 
 
@@ -190,12 +382,20 @@ def _people(size: int, answer: int = 10) -> dict[str, Any]:
     }
 
 
+def _person(number: int) -> dict[str, Any]:
+    person = {**document(number), "none": None if number % 2 else "x"}
+    person["address"] = {"zip": number % 1000}
+    if number % 4 == 0:
+        person["extra"] = number % 50
+    return person
+
+
 def _data(snapshot: Any) -> Any:
     return snapshot.data
 
 
-def _us(calls: Any) -> float:
+def _us(call: Callable[[Any], Any], given: list[Any]) -> float:
     start = time.thread_time()
-    for call in calls:
-        call()
-    return (time.thread_time() - start) / len(calls) * 1e6
+    for one in given:
+        call(one)
+    return (time.thread_time() - start) / len(given) * 1e6

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grebe.core.ordering import MISSING
-from grebe.documents import aggregates, bounds, conditions, indexes, orders, planning
+from grebe.documents import aggregates, bounds, conditions, indexes, orders, planning, scanning
 from grebe.reactive import (
     broadcast,
     live_aggregate,
@@ -65,13 +65,26 @@ def swapped(symbol: str, other: str) -> Callable[[Patch], None]:
     return mutate
 
 
-def fast_scan_wrong(symbol: str) -> Callable[[Patch], None]:
+def loop_wrong(kind: type[Any]) -> Callable[[Patch], None]:
     def mutate(patch: Patch) -> None:
-        select = conditions._SELECT[symbol]
-        patch.setitem(conditions._SELECT, symbol, lambda *given: select(*given)[1:])
+        write = scanning._WRITERS[kind]
+        patch.setitem(scanning._WRITERS, kind, lambda *given: f"not ({write(*given)})")
 
-    mutate.__name__ = f"scan for {symbol} loses a row"
+    mutate.__name__ = f"loop for {kind.__name__} is the opposite"
     return mutate
+
+
+def named_otherwise(name: str, value: Any) -> Callable[[Patch], None]:
+    def mutate(patch: Patch) -> None:
+        patch.setitem(scanning._NAMES, name, value)
+        patch.setattr(scanning, "_compiled", scanning._compiled.__wrapped__)
+
+    mutate.__name__ = f"{name} of loops is {value}"
+    return mutate
+
+
+def loop_takes_bools_for_numbers(patch: Patch) -> None:
+    patch.setattr(scanning, "_is_clear_number", lambda constant: type(constant) in (int, float))
 
 
 def one_of_forgets_the_last(patch: Patch) -> None:
@@ -391,7 +404,12 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     equal_mixes_bool_with_numbers,
     unequal_demands_the_field,
     *(swapped(*pair) for pair in (("<", "<="), ("<=", "<"), (">", ">="), (">=", ">"))),
-    *map(fast_scan_wrong, ("==", "!=", "<", "<=", ">", ">=")),
+    *map(loop_wrong, scanning._WRITERS),
+    named_otherwise("BOOL", type(None)),
+    named_otherwise("NUMBERS", (int, float, bool)),
+    named_otherwise("LIST", type(None)),
+    named_otherwise("HOLDERS", frozenset((str,))),
+    loop_takes_bools_for_numbers,
     one_of_forgets_the_last,
     contains_looks_at_the_first,
     starts_with_is_contains,

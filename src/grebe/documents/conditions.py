@@ -15,7 +15,6 @@ from functools import lru_cache
 from types import BuiltinMethodType, MethodType
 from typing import Any, NoReturn, TypeVar
 
-from grebe.core.entry import Entry
 from grebe.core.ordering import MISSING, SortKey, ascending, compare, same_value
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.snapshot import Snapshot
@@ -117,14 +116,6 @@ class Condition:
         test = self.test
         return [snapshot for snapshot in snapshots if test(snapshot.data)]
 
-    def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
-        """Return the snapshots of entries that meet the condition, in one tight loop; or None.
-
-        None if there is no such loop for this condition and these documents: all of them have to
-        be plain dicts that somebody has read, with the field, and of a type that compares.
-        """
-        return None
-
     def parts(self) -> tuple[Condition, ...]:
         """Return the conditions that must all hold for this one to."""
         return (self,)
@@ -185,15 +176,6 @@ class Comparison(OnField):
     def _made_test(self) -> Test:
         return _comparison(self.get, self.symbol, self.constant)
 
-    def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
-        """See Condition. bool, which Python orders among numbers, is told apart in the loop."""
-        if "." in self.path or type(self.constant) not in (int, float, str):
-            return None
-        try:
-            return _SELECT[self.symbol](entries, self.path, self.constant)
-        except (AttributeError, KeyError, TypeError):  # not read, without the field, not alike
-            return None
-
     def describe(self, values: bool) -> str:
         """See Condition."""
         constant = repr(self.constant) if values else "..."
@@ -236,40 +218,6 @@ def _comparison(get: Getter, symbol: str, constant: Any) -> Test:
         return compare(operation, value, constant)
 
     return test
-
-
-Select = Callable[[Iterable[Any], str, Any], list[Any]]
-_SELECT: dict[str, Select] = {
-    "==": lambda rows, name, c: [
-        view
-        for row in rows
-        if (x := (view := row.view)._data[name]) == c and x.__class__ is not bool
-    ],
-    "!=": lambda rows, name, c: [
-        view for row in rows if (x := (view := row.view)._data[name]) != c or x.__class__ is bool
-    ],
-    "<": lambda rows, name, c: [
-        view
-        for row in rows
-        if (x := (view := row.view)._data[name]) < c and x.__class__ is not bool
-    ],
-    "<=": lambda rows, name, c: [
-        view
-        for row in rows
-        if (x := (view := row.view)._data[name]) <= c and x.__class__ is not bool
-    ],
-    ">": lambda rows, name, c: [
-        view
-        for row in rows
-        if (x := (view := row.view)._data[name]) > c and x.__class__ is not bool
-    ],
-    ">=": lambda rows, name, c: [
-        view
-        for row in rows
-        if (x := (view := row.view)._data[name]) >= c and x.__class__ is not bool
-    ],
-}
-"""One loop for each operator: a call for each document would double the cost of a scan."""
 
 
 class OneOf(OnField):
@@ -452,14 +400,6 @@ class All(_Several):
         for one in self.inner:
             snapshots = one.select(snapshots)
         return snapshots
-
-    def select_read(self, entries: Iterable[Entry]) -> list[Snapshot[Any]] | None:
-        """See Condition."""
-        found = self.inner[0].select_read(entries)
-        for one in self.inner[1:]:
-            if found is not None:
-                found = one.select(found)
-        return found
 
     def parts(self) -> tuple[Condition, ...]:
         """See Condition."""

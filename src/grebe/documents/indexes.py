@@ -161,7 +161,7 @@ class Index:
         group: Any = self._groups.get(token, ())
         if group.__class__ is str:
             return (group,)
-        if token in self._unsorted:
+        if self._unsorted and token in self._unsorted:
             self._unsorted.discard(token)
             group = self._groups[token] = dict(sorted(group.items(), key=_NUMBER))
         found: Collection[str] = group

@@ -61,6 +61,8 @@ class Spec(NamedTuple):
 
 
 EVERYTHING = Spec()
+_spec: Any = tuple.__new__
+"""Makes a Spec of all its parts, in half of the time."""
 
 
 class Query(Generic[T]):
@@ -114,7 +116,7 @@ class Query(Generic[T]):
                     f"not a {kind}"
                 )
         before, orders, offset, limit = self._spec
-        return Query(self._source, Spec(before + conditions, orders, offset, limit))
+        return Query(self._source, _spec(Spec, (before + conditions, orders, offset, limit)))
 
     def order_by(
         self,
@@ -132,12 +134,13 @@ class Query(Generic[T]):
         """
         conditions, orders, offset, limit = self._spec
         orders += orders_of(fields, key, desc)
-        return Query(self._source, Spec(conditions, orders, offset, limit))
+        return Query(self._source, _spec(Spec, (conditions, orders, offset, limit)))
 
     def limit(self, n: int) -> Query[T]:
         """Return the query for the first `n` documents at most. Raises ValueError below 0."""
         conditions, orders, offset, _ = self._spec
-        return Query(self._source, Spec(conditions, orders, offset, _checked_number("limit", n)))
+        limit = _checked_number("limit", n)
+        return Query(self._source, _spec(Spec, (conditions, orders, offset, limit)))
 
     def offset(self, n: int) -> Query[T]:
         """Return the query without the first `n` documents. Raises ValueError below 0."""

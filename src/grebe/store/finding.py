@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import filterfalse, islice
+from itertools import filterfalse, islice, takewhile
 from operator import attrgetter
 from typing import Any
 
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry
 from grebe.core.tree import Tree
+from grebe.documents import scanning
 from grebe.documents.conditions import Condition
 from grebe.documents.indexes import Index, Indexes
-from grebe.documents.models import Adapter, PlainAdapter
+from grebe.documents.models import UNREAD, Adapter, PlainAdapter
 from grebe.documents.orders import sort
 from grebe.documents.planning import Explanation, Plan, plan
 from grebe.documents.query import Query, Spec
@@ -24,6 +25,7 @@ from grebe.documents.reading_ahead import read_all
 from grebe.documents.results import Results
 from grebe.documents.snapshot import Snapshot, snapshots_of
 
+_RAGGED_MAX = 1000
 MANY = 700
 """New snapshots for which the garbage collector is paused: as many wake it."""
 
@@ -42,6 +44,8 @@ class Finder:
         self.adapter = adapter
         self.indexes: dict[str, Indexes] = {}
         """Indexes of collections, by path."""
+        self._ragged: set[tuple[str, frozenset[str]]] = set()
+        """Fields of collections that not all documents have, of one type: see scanning.py."""
         self.remodelled: set[str] = set()
         """Collections that had another model: snapshots made for it may be kept."""
 
@@ -93,8 +97,10 @@ class Finder:
     def _answer(self, query: Query[Any]) -> tuple[Found, str | None, int]:
         """Return the documents, the name of the index and how many documents were looked at."""
         spec = query._spec
+        scope = query._source._scope
         with self._lock:
-            documents = self._tree.documents(query._source._scope)
+            node = self._tree.collections.get(scope)
+            documents = self._tree.documents(scope) if node is None else node.documents
             chosen = self._plan(query, documents) if self.indexes else None
             if chosen is not None and not chosen.searches:
                 found = self._looked_at(query, chosen, documents)
@@ -143,24 +149,45 @@ class Finder:
 
     def _scan(self, source: Any, conditions: Sequence[Any]) -> tuple[Found, int]:
         """Return the documents that meet conditions, and how many were looked at: all."""
-        first = conditions[0] if conditions else None
+        with self._lock:  # without the ids: touching those takes as long as half of a loop
+            entries = list(self._tree.documents(source._scope).values())
+        on_fields = list(takewhile(_is_on_fields, conditions))
         if (
-            isinstance(first, Condition)
+            on_fields
+            and len(entries) >= scanning.FEW
             and isinstance(source._adapter(), PlainAdapter)
             and source._scope not in self.remodelled
         ):
-            with self._lock:  # without the ids: touching those takes as long as half of the loop
-                entries = list(self._tree.documents(source._scope).values())
-            found = first.select_read(entries)
+            found = self._in_one_loop(source._scope, on_fields, entries)
             if found is not None:
-                return _select(found, conditions[1:]), len(entries)
+                return _select(found, conditions[len(on_fields) :]), len(entries)
         with self._lock:
             documents = self._tree.documents(source._scope)
             ids, entries = list(documents), list(documents.values())
         looked_at = _snapshots(source, ids, entries)
-        if isinstance(first, Condition):
-            read_all(looked_at)  # it will look at each
+        if on_fields:
+            read_all(looked_at)  # the first condition will look at each
         return _select(looked_at, conditions), len(entries)
+
+    def _in_one_loop(
+        self, scope: str, conditions: Sequence[Condition], entries: list[Entry]
+    ) -> Found | None:
+        """Return what meets conditions; None: documents are not read, or no loop is for them."""
+        fields = (scope, frozenset(scanning.fields_of(conditions)))
+        for lenient in (False, True):
+            if lenient or fields not in self._ragged:
+                loop = scanning.loop_of(conditions, lenient)
+                if loop is None:
+                    return None
+                try:
+                    return loop(entries)
+                except scanning.MISFITS:
+                    if any(e.view is None or e.view._data is UNREAD for e in entries):
+                        return None
+                    if len(self._ragged) > _RAGGED_MAX:
+                        self._ragged.clear()
+                    self._ragged.add(fields)
+        return None
 
     def _walk(self, query: Query[Any], chosen: Plan) -> tuple[Found, str | None, int]:
         """Look at documents in the order of an index until the limit is met."""
@@ -232,6 +259,10 @@ def _snapshots(source: Any, ids: list[str], entries: list[Entry]) -> Found:
         return snapshots_of(source, ids, entries, adapter)
     with garbage_collection_paused():
         return snapshots_of(source, ids, entries, adapter)
+
+
+def _is_on_fields(condition: Any) -> bool:
+    return isinstance(condition, Condition)
 
 
 def _select(found: Found, conditions: Iterable[Any]) -> Found:

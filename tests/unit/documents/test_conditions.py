@@ -14,6 +14,7 @@ import pytest
 import grebe
 from grebe import field
 from grebe.core.ordering import MISSING
+from grebe.documents import scanning
 from grebe.documents.conditions import Condition, getter_of
 
 Age = field("age")
@@ -127,9 +128,12 @@ def test_what_meets_a_condition(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", OPERATORS)
-def test_all_ways_to_ask_agree(store: grebe.Store, what: str) -> None:
+def test_all_ways_to_ask_agree(
+    store: grebe.Store, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Scans of documents that somebody read or not, `select`, calls and live queries give what
     the test of the data says."""
+    monkeypatch.setattr(scanning, "FEW", 0)
     condition = OPERATORS[what][0]
     rows = [row for row in [*OPERATORS[what][1], *OPERATORS[what][2]] if is_json(row)]
     users = store.collection("users")
@@ -144,8 +148,11 @@ def test_all_ways_to_ask_agree(store: grebe.Store, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", OPERATORS)
-def test_a_scan_of_documents_that_have_the_field(store: grebe.Store, what: str) -> None:
+def test_a_scan_of_documents_that_have_the_field(
+    store: grebe.Store, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Documents of one shape, which are scanned in one loop, are judged as others are."""
+    monkeypatch.setattr(scanning, "FEW", 0)
     condition = OPERATORS[what][0]
     rows = [row for row in [*OPERATORS[what][1], *OPERATORS[what][2]] if is_json(row)]
     for kinds in [(int, float), (int, float, bool), (str,)]:
