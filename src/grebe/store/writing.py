@@ -21,7 +21,7 @@ from grebe.core.many_values import encode_plain_many
 from grebe.core.operation import Clear, Delete, PathsIn, PutMany
 from grebe.core.options import ResolvedOptions
 from grebe.core.tree import CollectionNode, Place
-from grebe.core.values import encode_and_plain
+from grebe.core.values import capture_plain, encode_and_plain
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
 from grebe.documents.engine import Existence
@@ -68,8 +68,8 @@ class Writer(Sides):
             value, seen = adapter.capture(data, doc.path)
             data = UNREAD
         elif collection.path in self.broadcasting.results or collection.path in self.finder.indexes:
-            value, seen = PLAIN.capture_seen(data, doc.path)  # somebody will look at it
-            data = seen
+            value, captured = capture_plain(data, doc.path)  # somebody will look at it
+            data = seen = UNREAD if captured is None else captured
         else:
             value, data = encode_and_plain(data, doc.path)
         self.lock.acquire()  # not `with`, which takes twice as long

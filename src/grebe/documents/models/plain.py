@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from grebe.core import encoding
-from grebe.core.values import capture_plain, decode_plain, encode_plain
+from grebe.core.values import decode_plain, encode_plain
 from grebe.documents.models.adapter import UNREAD
 from grebe.documents.models.misfit import Mismatch, misfit
 from grebe.errors import SerializationError
@@ -26,11 +26,6 @@ class PlainAdapter:
     def capture(self, data: Any, path: str) -> tuple[bytes, Any]:
         """See Adapter."""
         return encode_plain(data, path), UNREAD
-
-    def capture_seen(self, data: Any, path: str) -> tuple[bytes, Any]:
-        """Do as `capture`, and make what readers get too where that is cheap: of a flat dict."""
-        value, seen = capture_plain(data, path)
-        return value, UNREAD if seen is None else seen
 
     def decode(self, value: bytes, path: str) -> Any:
         """See Adapter."""
