@@ -60,6 +60,7 @@ Bounds = tuple[tuple[Token, ...] | None, tuple[Span, ...]]
 
 Both ascend. Plain tuples, because some are made for each query."""
 
+_INT_ONLY, _TEXT_ONLY = {int}, {str}
 EVERYTHING: Bounds = (None, tuple((ladder, None, None) for ladder in range(4)))
 _PRESENT: Bounds = (None, ((_BELOW, ((RANK_NONE,), False), None), *EVERYTHING[1][1:]))
 
@@ -69,14 +70,12 @@ def bounds_of(condition: Condition) -> Bounds | None:
     if isinstance(condition, Comparison):
         return _bounds_of_comparison(condition)
     if isinstance(condition, OneOf):
-        tokens = list(condition.constants)
-        kinds = set(map(type, tokens))
-        if kinds != {int} and kinds != {str}:
-            if not all(map(_is_indexable, condition.keys)):
-                return None
-            return tuple(map(token_of_key, sorted(condition.keys))), ()
-        tokens.sort()
-        return tuple(dict.fromkeys(tokens)), ()
+        kinds = set(map(type, condition.constants))
+        if kinds in (_INT_ONLY, _TEXT_ONLY):
+            return tuple(dict.fromkeys(sorted(condition.constants))), ()
+        if all(map(_is_indexable, keys := condition.keys)):
+            return tuple(map(token_of_key, sorted(keys))), ()
+        return None
     if isinstance(condition, StartsWith):
         prefix, end = condition.prefix, prefix_end(condition.prefix)
         return None, ((_TEXTS, (prefix, False), None if end is None else (end, False)),)
@@ -118,6 +117,9 @@ def intersection(left: Bounds, right: Bounds) -> Bounds:
     """Return what is in both."""
     (tokens, spans), (other_tokens, other_spans) = left, right
     if tokens is None and other_tokens is None:
+        if len(spans) == len(other_spans) == 1 and spans[0][0] == other_spans[0][0]:
+            span = _cut(spans[0], other_spans[0])  # as most
+            return None, () if span is None else (span,)
         cut = [
             both
             for one in spans

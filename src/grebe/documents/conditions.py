@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from types import BuiltinMethodType, MethodType
 from typing import Any, NoReturn, TypeVar
@@ -223,12 +223,17 @@ def _comparison(get: Getter, symbol: str, constant: Any) -> Test:
 class OneOf(OnField):
     """`field(path).in_(constants)`."""
 
-    __slots__ = ("constants", "keys")
+    __slots__ = ("constants",)
 
-    def __init__(self, path: str, constants: Iterable[Any]) -> None:
-        super().__init__(path)
-        self.constants = tuple(constants)
-        self.keys = frozenset(map(ascending, self.constants))
+    def __init__(self, path: str, constants: tuple[Any, ...]) -> None:
+        self._test = None
+        self.path = path
+        self.constants = constants
+
+    @property
+    def keys(self) -> frozenset[SortKey]:
+        """The sort keys of the constants."""
+        return frozenset(map(ascending, self.constants))
 
     def _made_test(self) -> Test:
         get, keys = self.get, self.keys

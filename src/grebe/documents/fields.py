@@ -58,10 +58,15 @@ class Field:
         Raises:
             TypeError: `values` is a text or cannot be iterated.
         """
-        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        if values.__class__ is not list and (
+            isinstance(values, str | bytes) or not isinstance(values, Iterable)
+        ):
             kind = type(values).__name__
             raise TypeError(f"{self}.in_() takes a list of values, not a {kind}")
-        return OneOf(self.path, [self._captured(value) for value in values])
+        constants = tuple(values)
+        if not _IMMUTABLE.issuperset(map(type, constants)):
+            constants = tuple(map(self._captured, constants))
+        return OneOf(self.path, constants)
 
     def contains(self, value: Any) -> Condition:
         """Return the condition that a list has this element, a text this part, a dict this key."""

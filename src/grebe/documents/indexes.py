@@ -32,7 +32,7 @@ from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry
 from grebe.core.ordering import MISSING, ascending
 from grebe.core.values import ReadOnlyDict
-from grebe.documents.bounds import Bounds, Span, Token, ladder_of, token_of_key
+from grebe.documents.bounds import EVERYTHING, Bounds, Span, Token, ladder_of, token_of_key
 from grebe.documents.conditions import getter_of
 from grebe.documents.models import UNREAD, Adapter
 from grebe.errors import DocumentTypeError
@@ -209,7 +209,12 @@ class Index:
         tokens, spans = bounds
         if tokens is not None:
             return reversed(tokens) if desc else tokens
-        ladders = self._sorted_tokens()
+        ladders = self._ladders
+        if ladders is None or self._touched:
+            ladders = self._sorted_tokens()
+        if len(ladders) == 1 and bounds is EVERYTHING:
+            (ladder,) = ladders.values()
+            return reversed(ladder) if desc else iter(ladder)
         parts: list[Iterable[Token]] = [
             _part(ladders[span[0]], span, desc) for span in spans if span[0] in ladders
         ]

@@ -54,7 +54,8 @@ def orders_of(
         ValueError: the path of a field is malformed.
     """
     if len(fields) == 1 and fields[0].__class__ is str and key is None:
-        return (Order(field(fields[0]).path, None, bool(desc)),)  # as most are
+        made: Order = tuple.__new__(Order, (field(fields[0]).path, None, bool(desc)))
+        return (made,)  # as most are, in half of the time
     if key is not None:
         if fields:
             raise TypeError("order_by() takes either fields or key=, not both; call it twice")

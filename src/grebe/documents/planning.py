@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grebe.documents.bounds import EVERYTHING, Bounds, bounds_of, intersection
-from grebe.documents.conditions import All, Condition, OnField
+from grebe.documents.conditions import All, OnField
 from grebe.documents.indexes import Index, Indexes
 from grebe.documents.query import Query, Spec
 
@@ -87,6 +87,9 @@ def plan(query: Query[Any], indexes: Indexes) -> Plan | None:
 
 def _choice(spec: Spec, indexes: Indexes) -> Choice:
     conditions, orders, _, limit = spec
+    if not orders and len(conditions) == 1 and isinstance(conditions[0], OnField):  # as most
+        found = _answering(conditions[0], indexes)
+        return indexes, found, () if found is None else (found,), None
     bounded = _bounded(conditions, indexes) if conditions else ()
     if not orders:
         return indexes, bounded[0] if len(bounded) == 1 else None, bounded, None
@@ -112,33 +115,30 @@ def _ordering(spec: Spec, indexes: Indexes) -> Plan | None:
     return Plan(index, EVERYTHING, spec.conditions).in_order(order.desc, spec.limit is not None)
 
 
+def _answering(condition: OnField, indexes: Indexes) -> Plan | None:
+    """Return the plan for one condition alone."""
+    index = indexes.by_path.get(condition.path)
+    bounds = None if index is None else bounds_of(condition)
+    return None if index is None or bounds is None else Plan(index, bounds, ())
+
+
 def _bounded(conditions: Sequence[Any], indexes: Indexes) -> Sequence[Plan]:
-    parts: Sequence[Any] = conditions
-    if len(conditions) == 1:
-        part = conditions[0]
-        if part.__class__ is All:
-            parts = part.inner
-        elif isinstance(part, OnField):  # as most
-            index = indexes.by_path.get(part.path)
-            bounds = None if index is None else bounds_of(part)
-            return () if index is None or bounds is None else (Plan(index, bounds, ()),)
-    else:
-        parts = [
-            part
-            for condition in conditions
-            for part in (condition.parts() if isinstance(condition, Condition) else (condition,))
-        ]
-    plans: dict[str, Plan] = {}
+    by_path = indexes.by_path
+    parts: list[Any] = []
+    for condition in conditions:
+        parts += condition.inner if condition.__class__ is All else (condition,)
+    found: dict[str, Bounds] = {}
+    answered: dict[str, list[Any]] = {}
     for part in parts:
-        index = indexes.by_path.get(part.path) if isinstance(part, OnField) else None
-        bounds = None if index is None else bounds_of(part)
-        if index is None or bounds is None:
-            continue
-        before = plans.get(index.path)
-        if before is None:
-            rest = tuple(one for one in parts if one is not part) if len(parts) > 1 else ()
-        else:
-            bounds = intersection(before.bounds, bounds)
-            rest = tuple(one for one in before.conditions if one is not part)
-        plans[index.path] = Plan(index, bounds, rest)
-    return list(plans.values())
+        if isinstance(part, OnField) and (path := part.path) in by_path:
+            bounds = bounds_of(part)
+            if bounds is not None:
+                found[path] = intersection(found[path], bounds) if path in found else bounds
+                answered.setdefault(path, []).append(part)
+    return [Plan(by_path[path], found[path], _without(parts, answered[path])) for path in found]
+
+
+def _without(parts: list[Any], answered: list[Any]) -> tuple[Any, ...]:
+    if len(parts) == len(answered):
+        return ()
+    return tuple(part for part in parts if not any(part is one for one in answered))
