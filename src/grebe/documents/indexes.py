@@ -213,8 +213,9 @@ class Index:
         if ladders is None or self._touched:
             ladders = self._sorted_tokens()
         if len(ladders) == 1 and bounds is EVERYTHING:
-            (ladder,) = ladders.values()
-            return reversed(ladder) if desc else iter(ladder)
+            ladder: Any = next(iter(ladders.values()))
+            tokens_of_it: Iterable[Token] = reversed(ladder) if desc else iter(ladder)
+            return tokens_of_it
         parts: list[Iterable[Token]] = [
             _part(ladders[span[0]], span, desc) for span in spans if span[0] in ladders
         ]
