@@ -47,6 +47,8 @@ _REBUILT_SHARE = 24
 _EXACT_TOKENS_MAX = 64
 """So many groups are counted one by one where an estimate would do."""
 _MANY = 10_000
+_BLOCK = 1000
+"""Documents that are decoded at the same time."""
 
 
 class Index:
@@ -358,35 +360,47 @@ class Indexes:
             self._stale = True  # until it is done: reading may raise
             self.version += 1
             with garbage_collection_paused() if len(pending) > _MANY else nullcontext():
-                gone = self._read_all(pending, documents)
-                for index in self.by_path.values():
-                    index.remove(gone)
-                    index.put(pending, documents)
+                self._take_in(pending, documents)
         self._stale = self.behind = False
 
-    def _read_all(self, pending: dict[str, Any], documents: Mapping[str, Entry]) -> list[str]:
-        """Have the data of all documents in `pending`; return those that are gone or unreadable."""
+    def _take_in(self, pending: dict[str, Any], documents: Mapping[str, Entry]) -> None:
+        unread = [key for key, data in pending.items() if data is UNREAD]
         if self.unreadable:
             self.unreadable.difference_update(pending)
-        gone: list[str] = []
+        for document_id in unread:
+            del pending[document_id]
+        indexes = list(self.by_path.values())
+        if unread:
+            gone = [key for key in unread if key not in documents]
+            for index in indexes:
+                index.remove(gone)
+        for index in indexes:
+            index.put(pending, documents)
+        for start in range(0, len(unread), _BLOCK):
+            # Not all at once, to be decoded at the same time.
+            block = self._read_some(unread[start : start + _BLOCK], documents)
+            for index in indexes:
+                index.put(block, documents)
+
+    def _read_some(self, ids: list[str], documents: Mapping[str, Entry]) -> dict[str, Any]:
+        """Return the data of documents that are there; take those out that cannot be read."""
         adapter = self.adapter
-        for document_id in [key for key, data in pending.items() if data is UNREAD]:
+        found: dict[str, Any] = {}
+        for document_id in ids:
             entry = documents.get(document_id)
             if entry is None:
-                gone.append(document_id)
                 continue
             view = entry.view
             if view is not None and view._adapter is adapter and view._data is not UNREAD:
-                pending[document_id] = view._data
+                found[document_id] = view._data
                 continue
             try:
-                pending[document_id] = self._read(document_id, entry)
+                found[document_id] = self._read(document_id, entry)
             except DocumentTypeError:
                 self.unreadable.add(document_id)
-                gone.append(document_id)
-        for document_id in gone:
-            del pending[document_id]
-        return gone
+                for index in self.by_path.values():
+                    index.remove((document_id,))
+        return found
 
     def check(self, documents: Mapping[str, Entry]) -> None:
         """Raise AssertionError if an index differs from one made anew."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -440,6 +441,20 @@ def test_a_document_that_is_made_again_is_the_last(users: Users) -> None:
     users.doc("7").delete()
     users.doc("7").set(user(7))
     assert ids(alike) == ["a", "7"]
+
+
+def test_not_all_documents_are_decoded_at_the_same_time(store: grebe.Store) -> None:
+    """To make an index of what nobody has read takes the memory of a part of it."""
+    rows = store.collection("rows", indexes=["n"])
+    rows.create_many({f"{n}": {"n": n, "text": f"{n}" * 1000} for n in range(5000)})
+    size = sum(len(entry.value) for entry in store._engine.tree.documents("rows").values())
+    tracemalloc.start()
+    try:
+        assert rows.where(field("n") < 10).count() == 10
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < size / 2
 
 
 def test_an_estimate_is_enough_to_choose(store: grebe.Store) -> None:
