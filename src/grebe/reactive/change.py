@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any, Generic, TypeVar
 
+from grebe.core import encoding
 from grebe.documents.document import Document
 from grebe.documents.snapshot import Snapshot
 
@@ -34,22 +35,13 @@ class Event(enum.Enum):
     HYDRATED = "hydrated"
 
 
-class Change(Generic[T]):
+class Change(encoding.Record, Generic[T], eq=False):
     """The difference of one document between what an observer was last told and now. Immutable."""
 
-    __slots__ = ("_after", "_before", "_event", "_positions")
-
-    def __init__(
-        self,
-        event: Event,
-        before: Snapshot[T] | None,
-        after: Snapshot[T] | None,
-        positions: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        self._event = event
-        self._before = before
-        self._after = after
-        self._positions = positions
+    _event: Event
+    _before: Snapshot[T] | None
+    _after: Snapshot[T] | None
+    _positions: tuple[int | None, int | None] = (None, None)
 
     @property
     def event(self) -> Event:
