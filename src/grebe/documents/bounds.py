@@ -60,7 +60,6 @@ Bounds = tuple[tuple[Token, ...] | None, tuple[Span, ...]]
 
 Both ascend. Plain tuples, because some are made for each query."""
 
-_INT_ONLY, _TEXT_ONLY = {int}, {str}
 EVERYTHING: Bounds = (None, tuple((ladder, None, None) for ladder in range(4)))
 _PRESENT: Bounds = (None, ((_BELOW, ((RANK_NONE,), False), None), *EVERYTHING[1][1:]))
 
@@ -70,9 +69,9 @@ def bounds_of(condition: Condition) -> Bounds | None:
     if isinstance(condition, Comparison):
         return _bounds_of_comparison(condition)
     if isinstance(condition, OneOf):
-        kinds = set(map(type, condition.constants))
-        if kinds in (_INT_ONLY, _TEXT_ONLY):
-            return tuple(dict.fromkeys(sorted(condition.constants))), ()
+        kinds = {*map(type, condition.constants)}
+        if len(kinds) == 1 and (int in kinds or str in kinds):  # as most are
+            return tuple(sorted({*condition.constants})), ()
         if all(map(_is_indexable, keys := condition.keys)):
             return tuple(map(token_of_key, sorted(keys))), ()
         return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from grebe.core.ordering import MISSING, RANK_NUMBER, SortKey, ascending, descending
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import getter_of
-from grebe.documents.fields import Field, field, path_of
+from grebe.documents.fields import Field, path_of, path_of_text
 from grebe.documents.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def orders_of(
         ValueError: the path of a field is malformed.
     """
     if len(fields) == 1 and fields[0].__class__ is str and key is None:
-        made: Order = tuple.__new__(Order, (field(fields[0]).path, None, bool(desc)))
+        made: Order = tuple.__new__(Order, (path_of_text(fields[0]), None, bool(desc)))
         return (made,)  # as most are, in half of the time
     if key is not None:
         if fields:

@@ -80,7 +80,8 @@ class Finder:
         """Return the number of documents of a query."""
         with self._lock:
             documents = self._tree.documents(query.source._scope)
-            chosen = self._plan(query, documents) if self.indexes else None
+            indexes = self.indexes.get(query.source._scope)
+            chosen = None if indexes is None else self._plan(query, indexes, documents)
             if chosen is not None and not chosen.conditions:
                 total = chosen.index.count(chosen.bounds)
             elif query.spec.conditions:
@@ -103,7 +104,8 @@ class Finder:
         try:
             node = self._tree.collections.get(scope)
             documents = self._tree.documents(scope) if node is None else node.documents
-            chosen = self._plan(query, documents) if self.indexes else None
+            indexes = self.indexes.get(scope)
+            chosen = None if indexes is None else self._plan(query, indexes, documents)
             if chosen is not None and not chosen.searches:
                 found = self._looked_at(query, chosen, documents)
         finally:
@@ -138,7 +140,7 @@ class Finder:
         entries = [documents[document_id] for document_id in found]
         entries.sort(key=_ORDER)
         views: Found = [entry.view for entry in entries]
-        if all(views) and source._scope not in self.remodelled:
+        if all(views) and not (self.remodelled and source._scope in self.remodelled):
             return views
         found.sort(key=lambda document_id: documents[document_id].order)
         return _snapshots(source, found, entries)
@@ -147,7 +149,7 @@ class Finder:
         """Return the snapshots of documents, in one loop if all were made before."""
         found: Found = [documents[document_id].view for document_id in ids]
         # Where no other model was ever used, snapshots that are there are for the source's.
-        if all(found) and source._scope not in self.remodelled:
+        if all(found) and not (self.remodelled and source._scope in self.remodelled):
             return found
         ids = list(ids)
         return _snapshots(source, ids, [documents[document_id] for document_id in ids])
@@ -226,12 +228,13 @@ class Finder:
             found += _select(views, conditions)
         return found[spec.offset : stop], index.path, len(seen)
 
-    def _plan(self, query: Query[Any], documents: Mapping[str, Entry]) -> Plan | None:
-        spec = query._spec
-        source: Any = query._source
-        indexes = self.indexes.get(source._scope)
-        if indexes is None or not (spec.conditions or spec.orders):
+    def _plan(
+        self, query: Query[Any], indexes: Indexes, documents: Mapping[str, Entry]
+    ) -> Plan | None:
+        conditions, orders, _, _ = query._spec
+        if not conditions and not orders:
             return None
+        source: Any = query._source
         if source._own_adapter is not None and source._adapter() is not indexes.adapter:
             return None  # it may see other values than the index
         if indexes.behind:
