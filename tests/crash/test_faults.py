@@ -78,6 +78,9 @@ def mixed(run: Run, patience: int) -> None:
     do.reading()
     do(run.commit, Put("u/1", b"5", "b"), Put("x/1", b"5", "d"))
     do(run.checkpoint)
+    do(run.commit, Put("x/1", b"55", "d"))
+    do(run.checkpoint)  # which lets the file of d go first
+    do.reading()
     do(run.commit, Delete("x/1"), Move("u/1", "b", "a"))
     do(run.close)
     do(run.open)

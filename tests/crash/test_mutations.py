@@ -227,6 +227,25 @@ def failed_commit_counts_twice(patch: Patch) -> None:
     patch.setattr(recovery, "_supersede", lambda *_: None)
 
 
+def file_let_go_that_is_needed(patch: Patch) -> None:
+    """(7) A partition file goes though the journals do not replace all of it."""
+    patch.setattr(checkpoint, "_is_same", lambda *_: True)
+
+
+def file_let_go_before_the_manifest(patch: Patch) -> None:
+    """(7) A partition file goes before the manifest that does without it is durable."""
+
+    def let_go(self: persistor.FilePersistor, job: Any, contents: Any) -> None:
+        manifest = self._sides.manifest
+        gone = checkpoint.superseded(contents, job, manifest)
+        checkpoint.remove_files(self._fs, self._path, gone)
+        if gone:
+            self._write_manifest(checkpoint.without(manifest, gone), job.by)
+            self._sides.keep(set(self._sides.files.values()).difference(gone))
+
+    patch.setattr(persistor.FilePersistor, "_let_go", let_go)
+
+
 # --- how they are noticed
 
 
@@ -268,6 +287,8 @@ MUTATIONS: list[tuple[Callable[[Patch], None], Callable[[], Result]]] = [
     (carry_left_out, power("moves")),
     (recovered_not_written_anew, killed("commits")),
     (checkpoint_without_sealing, killed("commits")),
+    (file_let_go_that_is_needed, power("replaced")),
+    (file_let_go_before_the_manifest, power("replaced")),
     (failed_sync_retried, faults("syncs fail once", "other")),
     (journal_kept_after_failure, faults("short write", "other")),
     (sync_error_swallowed, faults("syncs fail once", "other")),

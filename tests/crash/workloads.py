@@ -87,6 +87,43 @@ def moves(run: Run) -> None:
     run.close()
 
 
+def replaced(run: Run) -> None:
+    """Commits that leave nothing of a partition, so that its file goes before the new one is there.
+
+    Of others they leave one document, or the same documents in another order.
+    """
+
+    def all_anew(text: str, *, skip: int = -1, turned: bool = False) -> None:
+        rows = [(f"u/{n}", "a", False) for n in range(3) if n != skip]
+        rows += [(f"v/{n}", "b", False) for n in range(2)] + [("s/1", "b", True)]
+        if turned:
+            rows.reverse()
+        run.commit(
+            *(Put(path, value(text) if not e else b'"c2Vh"', p, e) for path, p, e in rows),
+            metadata=text.encode(),
+        )
+
+    run.open()
+    all_anew("1")
+    run.checkpoint()
+    all_anew("2")
+    run.checkpoint()
+    all_anew("3", skip=1)
+    run.commit(Put("u/9", value("new"), "a"), Delete("v/1"), Put("v/1", value("late"), "b"))
+    run.checkpoint()
+    all_anew("4", turned=True)
+    run.commit(Delete("u/9"))
+    run.reopen()
+    run.checkpoint()
+    run.commit(Clear(), Put("u/1", value("5"), "a"))
+    all_anew("6")
+    _checkpoint_with_commits(run)
+    all_anew("7")
+    run.commit(Delete("v"), Put("v/1", value("8"), "b"))
+    run.checkpoint()
+    run.die()
+
+
 def busy(run: Run) -> None:
     """Commits that come while a checkpoint is written, of the same and of other partitions."""
     run.open()
@@ -174,4 +211,5 @@ WORKLOADS: dict[str, Workload] = {
     "reopens": reopens,
     "moves": moves,
     "busy": busy,
+    "replaced": replaced,
 }

@@ -5,9 +5,11 @@ Steps, each durable before the next begins:
 2. If commits moved documents, what moved is written to a journal of its own, the carry. Partition
    files are replaced one after the other: after a crash in between, the source of a move may have
    lost a document already that its target has not got yet.
-3. Each partition that changed is replaced; the directory is synced.
-4. The manifest is replaced; the directory is synced. This is the commit point of the checkpoint.
-5. Files of emptied partitions and the old journals are removed; the directory is synced.
+3. A large file of which nothing is left, as the journals replace all of it, is removed first: the
+   manifest ceases to list it, then the file goes. Its room is needed for the new one.
+4. Each partition that changed is replaced; the directory is synced.
+5. The manifest is replaced; the directory is synced. This is the commit point of the checkpoint.
+6. Files of emptied partitions and the old journals are removed; the directory is synced.
 A crash between any two steps leaves what recovery.py reads as the same state.
 """
 
@@ -15,16 +17,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from grebe.core.operation import Clear, Delete, Move, Put, PutMany
+from grebe.core.tree import Tree
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.formats.journal import JournalRecord, encode_journal_header, encode_record
 from grebe.persistence.formats.partition import encode_partition
+from grebe.persistence.persistor import Authenticator
 from grebe.persistors.file import names
-from grebe.persistors.file.authenticity import Authentication, partition_tag
+from grebe.persistors.file.authenticity import Authentication, partition_tag, signed
 from grebe.persistors.file.damage import clear_place
 from grebe.persistors.file.filesystem import FileSystem, NewFile, write_file
 from grebe.persistors.file.manifest import Manifest, PartitionFile, encode_manifest
@@ -50,6 +56,10 @@ class CheckpointJob:
     """The key as it was then: one that comes meanwhile may go again."""
 
 
+LET_GO_BYTES_MIN = 1_048_576
+"""Size of a partition file from which on it is worth asking whether it is replaced as a whole."""
+LET_GO_SHARE = 0.3
+"""... beside it the journals must be this large; smaller ones leave room for a third file."""
 RESERVE_SHARE = 8
 """A journal is at most by this part longer than what is in it, or by RESERVE_BYTES_MIN."""
 RESERVE_BYTES_MIN = 4096
@@ -84,8 +94,9 @@ class JournalWriter:
         store: str,
         number: int,
         records: Iterable[JournalRecord],
+        by: Authenticator | None,
     ) -> JournalWriter:
-        """Make a journal that begins with these records, durably.
+        """Make a journal that begins with these records, durably, with MACs if there is a key.
 
         Written under a temporary name first: a journal file that can be seen is never half made.
         """
@@ -95,7 +106,8 @@ class JournalWriter:
         size = 0
         file = fs.create(temporary)
         try:
-            for part in _journal_parts(header, records, seed):
+            signed_ones = (signed(record, store, by) for record in records)
+            for part in _journal_parts(header, signed_ones, seed):
                 file.write(part)
                 size += len(part)
             file.sync()
@@ -163,6 +175,54 @@ def carry_record(contents: Contents, lsn: int) -> JournalRecord | None:
     return JournalRecord(lsn, tuple(puts), carry=True) if puts else None
 
 
+def superseded(contents: Contents, job: CheckpointJob, manifest: Manifest) -> list[str]:
+    """Return the large files without which the journals give the same partition: see step 3.
+
+    The same documents in the same order; so a crash before the new file is there changes nothing.
+    O(journals), if there is such a large file.
+    """
+    large = {
+        (listed.partition, listed.encrypted): name
+        for name, listed in manifest.partitions.items()
+        if listed.size >= LET_GO_BYTES_MIN and job.journal_bytes >= listed.size * LET_GO_SHARE
+    }
+    wanted = [
+        side
+        for side in large.keys() & contents.changed
+        if side in contents.sides and contents.floors.get(side) == manifest.lsn
+    ]
+    if not wanted or job.moves:  # with moves a partition's documents come from others too
+        return []
+    alone = Contents(job.pause)
+    for commit in job.commits:
+        for operation in commit.operations:
+            alone.apply(operation, commit.lsn, plain_only=commit.plain_only)
+    return [
+        large[side]
+        for side in wanted
+        if side in alone.sides and _is_same(alone.sides[side], contents.sides[side])
+    ]
+
+
+def _is_same(left: Tree[bytes], right: Tree[bytes]) -> bool:
+    """Tell whether two trees have the same documents, from the same operations, in one order."""
+    return all(
+        one is not None
+        and other is not None
+        and one.path == other.path
+        and list(one.documents) == list(other.documents)
+        and all(map(operator.is_, one.documents.values(), other.documents.values()))
+        for one, other in zip_longest(left.nodes(), right.nodes())
+    )
+
+
+def without(manifest: Manifest, obsolete: Iterable[str]) -> Manifest:
+    """Return a manifest that calls some of its files removed."""
+    gone = list(obsolete)
+    kept = {name: listed for name, listed in manifest.partitions.items() if name not in gone}
+    return replace(manifest, partitions=kept, removed=(*manifest.removed, *gone))
+
+
 def write_partitions(
     fs: FileSystem,
     directory: str,
@@ -173,7 +233,7 @@ def write_partitions(
     by: Authentication,
     pause: Callable[[], None] = never,
 ) -> tuple[dict[str, PartitionFile], list[str]]:
-    """Do step 3. Returns the manifest's new list, and the files of emptied partitions."""
+    """Do step 4. Returns the manifest's new list, and the files of emptied partitions."""
     partitions = dict(manifest.partitions)
     emptied = []
     for side in sorted(contents.changed):
@@ -249,13 +309,13 @@ def touched_sides(
 
 
 def write_manifest(fs: FileSystem, directory: str, manifest: Manifest) -> None:
-    """Do step 4."""
+    """Do step 5."""
     write_file(fs, directory, names.MANIFEST, [encode_manifest(manifest)])
     fs.sync_directory(directory)
 
 
 def remove_files(fs: FileSystem, directory: str, obsolete: Iterable[str]) -> None:
-    """Do step 5. Files that are gone already are fine."""
+    """Do step 6. Files that are gone already are fine."""
     for name in obsolete:
         with contextlib.suppress(FileNotFoundError):
             fs.remove(os.path.join(directory, name))

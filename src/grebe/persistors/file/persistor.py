@@ -41,7 +41,9 @@ from grebe.persistors.file.checkpoint import (
     carry_record,
     next_manifest,
     remove_files,
+    superseded,
     touched_sides,
+    without,
     write_manifest,
     write_partitions,
 )
@@ -206,11 +208,11 @@ class FilePersistor:
         with self._turn, as_persistence_error(self._path, "read"):
             with self._mutex:
                 commits, dirty, moves = list(self._commits), set(self._dirty), self._moves
-            files = self._files_for(wanted)
-            changed = dirty & files.keys() if wanted is not None else dirty
+            files = sides_under(self._sides.files, self._resolver, wanted)
+            changed = dirty & files if wanted is not None else dirty
             if moves:
                 changed = dirty
-            clean = [side for side in files if side not in changed]
+            clean = [side for side in self._sides.files if side in files and side not in changed]
             for side in clean:
                 yield from select(self._sides.read(side)[1], wanted)
             if commits:
@@ -297,9 +299,6 @@ class FilePersistor:
         write_manifest(self._fs, self._path, signed_manifest(manifest, by.by))
         self._sides.manifest = manifest
 
-    def _signed(self, records: list[JournalRecord], by: Authentication) -> list[JournalRecord]:
-        return [signed(record, self._sides.manifest.store, by.by) for record in records]
-
     def _adopt(self, found: Found) -> None:
         self._found = found
         self._sides.adopt(found)
@@ -338,10 +337,10 @@ class FilePersistor:
 
     def _new_journal(self, records: list[JournalRecord]) -> JournalWriter:
         store, number = self._sides.manifest.store, self._next_journal()
-        records = self._signed(records, self._authentication)
-        writer = JournalWriter.create(self._fs, self._path, store, number, records)
+        by = self._authentication.by
+        writer = JournalWriter.create(self._fs, self._path, store, number, records, by)
         self._journal_bytes += writer.size
-        if self._authentication.by is not None:
+        if by is not None:
             # So that it is missed if somebody takes it away.
             with self._manifest_turn:
                 manifest = replace(self._sides.manifest, reaches=records[-1].lsn)
@@ -370,12 +369,6 @@ class FilePersistor:
     def _set_metadata(self, metadata: bytes | None) -> None:
         self._metadata = metadata
         self._resolver = readable_resolver(metadata)
-
-    def _files_for(self, wanted: Sequence[str] | None) -> dict[Side, str]:
-        """Return the partition files that may hold something at or under the paths; None: all."""
-        files = self._sides.files
-        found = sides_under(files, self._resolver, [""] if wanted is None else wanted)
-        return {side: name for side, name in files.items() if side in found}
 
     def _start_checkpoint_if_due(self) -> None:
         if self._background.may_be_due(self._journal_bytes):
@@ -457,8 +450,8 @@ class FilePersistor:
         carry = carry_record(contents, job.lsn)
         if carry is not None:
             store = self._sides.manifest.store
-            records = self._signed([carry], job.by)
-            JournalWriter.create(self._fs, self._path, store, job.carry_number, records).close()
+            given = store, job.carry_number, [carry], job.by.by
+            JournalWriter.create(self._fs, self._path, *given).close()
             with self._mutex:
                 self._commits.insert(len(job.commits), carry)
             job.commits.append(carry)
@@ -466,9 +459,10 @@ class FilePersistor:
 
     def _finish_checkpoint(self, job: CheckpointJob, contents: Contents) -> None:
         """Replace partition files and manifest, then remove what they make obsolete."""
-        fs, directory, before = self._fs, self._path, self._sides.manifest
         # Damage that the fold came upon: nothing is replaced before it is set aside.
         self._sides.set_aside()
+        self._let_go(job, contents)
+        fs, directory, before = self._fs, self._path, self._sides.manifest
         partitions, emptied = write_partitions(
             fs, directory, before, contents, job.lsn, by=job.by, pause=job.pause
         )
@@ -484,14 +478,21 @@ class FilePersistor:
         with self._mutex:
             del self._commits[: len(job.commits)]
             self._sides.healed()
-        self._sides.files = {
-            side: name for side, name in self._sides.files.items() if name in manifest.partitions
-        }
+        self._sides.keep(manifest.partitions)
         remove_files(fs, directory, [*manifest.removed, *map(names.journal_file, job.journals)])
         with self._manifest_turn:
             self._sides.manifest = replace(self._sides.manifest, removed=())
         with self._mutex:
             self._journals = [n for n in self._journals if n not in job.journals]
+
+    def _let_go(self, job: CheckpointJob, contents: Contents) -> None:
+        """Remove files that the journals replace as they are."""
+        gone = [] if self._sides.base else superseded(contents, job, self._sides.manifest)
+        if gone:
+            with self._manifest_turn:
+                self._write_manifest(without(self._sides.manifest, gone), job.by)
+            self._sides.keep(set(self._sides.files.values()).difference(gone))
+            remove_files(self._fs, self._path, gone)
 
     def __repr__(self) -> str:
         """Show the directory."""

@@ -69,10 +69,10 @@ def read_partition(
 
 
 def sides_under(
-    sides: Iterable[Side], resolver: Resolver | None, wanted: Sequence[str]
+    sides: Iterable[Side], resolver: Resolver | None, wanted: Sequence[str] | None
 ) -> set[Side]:
-    """Return the sides that may hold something at or under these paths; all for [""]."""
-    if resolver is None or "" in wanted:
+    """Return the sides that may hold something at or under these paths; all for None or [""]."""
+    if resolver is None or wanted is None or "" in wanted:
         return set(sides)
     known = {partition for path in wanted for partition in resolver.candidates(path)}
     return {side for side in sides if side[0] in known}

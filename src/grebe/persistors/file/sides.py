@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 
 from grebe.core.operation import RecordGroup
@@ -105,6 +105,10 @@ class SideReader:
                 self._quarantined.append(kept)
                 log.warning("%s is kept as %s", self.not_aside[0].file, kept)
             del self.not_aside[0]
+
+    def keep(self, names: Container[str]) -> None:
+        """Note that of the partition files only these are left."""
+        self.files = {side: name for side, name in self.files.items() if name in names}
 
     def healed(self) -> None:
         """Note that a checkpoint has replaced all damaged files."""
