@@ -44,8 +44,7 @@ def run(settings: Settings) -> Report:
                 found["seconds"],
             ]
         )
-        if batch == BATCH:
-            report.bars.append(Bar(f"{name}: (largest use - 2 MiB) / payload", share, USE_MAX))
+        report.bars.append(Bar(f"{name}: (largest use - 2 MiB) / payload", share, USE_MAX))
     report.notes.append("payload: the JSON of all documents; written: bytes per byte of payload")
     return report
 

@@ -8,6 +8,7 @@ and an operation is applied only to the sides that it is newer than.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from grebe.core import path as paths
 from grebe.core.operation import (
@@ -15,6 +16,7 @@ from grebe.core.operation import (
     Delete,
     Move,
     Operation,
+    PathsIn,
     Put,
     PutMany,
     Record,
@@ -65,10 +67,7 @@ class Contents:
                     self.changed.add((partition, encrypted))
             case PutMany(documents, values, partition, encrypted):
                 if lsn > self.floors.get((partition, encrypted), 0):
-                    tree = self._side((partition, encrypted))
-                    for path, value in zip(documents, values, strict=True):
-                        tree.put(path, value)
-                        self._count()
+                    self._put_many(self._side((partition, encrypted)), documents, values)
                     self.changed.add((partition, encrypted))
             case Delete(path, recursive):
                 for side, tree in self.sides.items():
@@ -83,6 +82,20 @@ class Contents:
                     if lsn > self.floors.get(side, 0):
                         tree.clear()
                         self.changed.add(side)
+
+    def _put_many(
+        self, tree: Tree[bytes], documents: Sequence[str], values: Sequence[bytes]
+    ) -> None:
+        if type(documents) is PathsIn and values:
+            found = tree.ensure(documents.collection).documents
+            rows = zip(documents.ids, values, strict=True)
+            while some := list(islice(rows, PAUSE_EVERY)):
+                found.update(some)
+                self._pause()
+            return
+        for path, value in zip(documents, values, strict=True):
+            tree.put(path, value)
+            self._count()
 
     def _count(self) -> None:
         self._applied += 1

@@ -62,7 +62,7 @@ LET_GO_SHARE = 0.3
 """... beside it the journals must be this large; smaller ones leave room for a third file."""
 RESERVE_SHARE = 8
 """A journal is at most by this part longer than what is in it, or by RESERVE_BYTES_MIN."""
-RESERVE_BYTES_MIN = 4096
+RESERVE_BYTES_MIN = 16384
 RESERVE_BYTES_MAX = 65536
 _DISK_IS_FULL = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)
@@ -94,6 +94,7 @@ class JournalWriter:
         store: str,
         number: int,
         records: Iterable[JournalRecord],
+        *,
         by: Authenticator | None,
     ) -> JournalWriter:
         """Make a journal that begins with these records, durably, with MACs if there is a key.

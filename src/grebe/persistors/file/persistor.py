@@ -338,7 +338,7 @@ class FilePersistor:
     def _new_journal(self, records: list[JournalRecord]) -> JournalWriter:
         store, number = self._sides.manifest.store, self._next_journal()
         by = self._authentication.by
-        writer = JournalWriter.create(self._fs, self._path, store, number, records, by)
+        writer = JournalWriter.create(self._fs, self._path, store, number, records, by=by)
         self._journal_bytes += writer.size
         if by is not None:
             # So that it is missed if somebody takes it away.
@@ -450,8 +450,8 @@ class FilePersistor:
         carry = carry_record(contents, job.lsn)
         if carry is not None:
             store = self._sides.manifest.store
-            given = store, job.carry_number, [carry], job.by.by
-            JournalWriter.create(self._fs, self._path, *given).close()
+            given = store, job.carry_number, [carry]
+            JournalWriter.create(self._fs, self._path, *given, by=job.by.by).close()
             with self._mutex:
                 self._commits.insert(len(job.commits), carry)
             job.commits.append(carry)
