@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -291,29 +292,78 @@ found
     assert found == [2, True]
 
 
+DELETE = """(async () => {
+    for (const name of NAMES) await navigator.storageBuckets.delete(name);
+    return null;
+})()"""
+
+
 def test_another_tab_may_delete_the_database(page: Page, page_without_python: Page) -> None:
     """It does not have to wait; the store says so, and keeps what is in memory."""
-    page.python("""
+    names = page.python("""
 import grebe
 store = await grebe.aopen("indexeddb:deleted", commit_interval=3600)
 store.doc("users/1").set({"age": 28})
 await store.acommit()
+list(store._lifecycle._persistor._database._places._buckets.values())
 """)
-    page_without_python.evaluate("""new Promise((resolve, reject) => {
-        const request = indexedDB.deleteDatabase("deleted");
-        request.onsuccess = () => resolve(null);
-        request.onerror = request.onblocked = () => reject(new Error("not deleted"));
-    })""")
+    page_without_python.evaluate(DELETE.replace("NAMES", json.dumps(names)))
     found = page.python("""
 store.doc("users/2").set({"age": 29})
-try:
-    await store.acommit()
-    said = None
-except grebe.PersistenceError as error:
-    said = "was deleted by the browser or by another tab" in str(error)
+said = []
+for _ in range(2):
+    try:
+        await store.acommit()
+    except grebe.PersistenceError as error:
+        said.append("was deleted by the browser or by another tab" in str(error))
 [said, len(store.collection("users"))]
 """)
-    assert found == [True, 2]
+    assert found == [[True, True], 2]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_another_tab_may_delete_one_copy(page: Page, page_without_python: Page, place: int) -> None:
+    """The next commit makes it anew."""
+    names = page.python("""
+import grebe
+store = await grebe.aopen("indexeddb:half deleted", commit_interval=3600)
+store.doc("users/1").set({"age": 28})
+await store.acommit()
+list(store._lifecycle._persistor._database._places._buckets.values())
+""")
+    page_without_python.evaluate(DELETE.replace("NAMES", json.dumps(names[place : place + 1])))
+    page.python("""
+store.doc("users/2").set({"age": 29})
+await store.acommit()
+await store.aclose()
+""")
+    page_without_python.evaluate(DELETE.replace("NAMES", json.dumps(names[1 - place : 2 - place])))
+    found = page.python("""
+async with await grebe.aopen("indexeddb:half deleted") as store:
+    found = [len(store.collection("users")), store.recovery.clean]
+    await store.aclear()
+found
+""")
+    assert found == [2, True]
+
+
+def test_a_database_without_a_copy_moves(page: Page) -> None:
+    """One that was made where a browser has no buckets, or by an earlier version."""
+    found = page.python("""
+import grebe, js
+from grebe.persistors.indexeddb.browser import BrowserDatabase
+
+old = grebe.IndexedDBPersistor("old", database=BrowserDatabase("old"))
+async with await grebe.aopen(old) as store:
+    store.doc("users/1").set({"age": 28})
+found = []
+for _ in range(2):
+    names = [database.name for database in await js.indexedDB.databases()]
+    async with await grebe.aopen("indexeddb:old") as store:
+        found.append(["old" in names, store.doc("users/1").get().data, store.recovery.clean])
+found
+""")
+    assert found == [[True, {"age": 28}, True], [False, {"age": 28}, True]]
 
 
 def test_a_connection_that_was_closed_is_made_again(page: Page) -> None:
@@ -323,7 +373,8 @@ import grebe
 store = await grebe.aopen("indexeddb:lost", commit_interval=3600)
 store.doc("users/1").set({"age": 28})
 await store.acommit()
-store._lifecycle._persistor._database._connection.close()  # behind its back
+for copy in store._lifecycle._persistor._database._copies:
+    copy._connection.close()  # behind its back
 store.doc("users/2").set({"age": 29})
 try:
     await store.acommit()

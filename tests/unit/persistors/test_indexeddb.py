@@ -456,9 +456,9 @@ def test_a_database_that_the_browser_has_deleted_is_not_taken_for_new(
     """It is empty, and said not to be clean."""
 
     async def main() -> None:
-        database = site.database()
-        database.deleted = "checksum mismatch"
-        one = IndexedDBPersistor("app", database=database, on_corruption=on_corruption)
+        await filled(site)
+        site.poisoned.add("app")
+        one = persistor(site, on_corruption=on_corruption)
         if on_corruption == "raise":
             with pytest.raises(grebe.CorruptDataError, match="has deleted all documents"):
                 await one.open()

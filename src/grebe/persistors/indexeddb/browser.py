@@ -5,18 +5,21 @@ What shapes it:
 2. A transaction is durable at its `complete` event, not when its requests have succeeded.
 3. An exception in a function called by JavaScript reaches nobody: those here settle a future.
 4. JavaScript's null is `jsnull`, not None.
-5. The lock is a Web Lock: the browser lets go of it when the page dies, so it is never stale.
+5. When nobody holds a bucket any more, the transactions in it never end.
+6. The lock is a Web Lock: the browser lets go of it when the page dies, so it is never stale.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from grebe.errors import PersistenceError
-from grebe.persistors.indexeddb.database import MAPS, Change, Range
+from grebe.persistors.indexeddb.copies import APART, MAIN
+from grebe.persistors.indexeddb.database import MAPS, Change, Database, Range
 
 VERSION = 1
 LEAVING = ("pagehide", "visibilitychange")
@@ -25,9 +28,14 @@ LEAVING = ("pagehide", "visibilitychange")
 class BrowserDatabase:
     """See Database. Outside a browser only `open` and `lock` can be called, and say so."""
 
-    def __init__(self, name: str) -> None:
+    mended: tuple[str, ...] = ()
+
+    def __init__(self, name: str, bucket: str | None = None) -> None:
+        """Name the database, and the storage bucket it is in; None is the one every site has."""
         self._name = name
+        self._bucket = bucket
         self._connection: Any = None
+        self._home: Any = None
         self.lost = False
         self.deleted = ""
         self._release: Callable[[], object] | None = None
@@ -80,19 +88,20 @@ class BrowserDatabase:
 
     async def open(self, *, create: bool) -> None:
         """See Database."""
-        js, _ = _javascript()
         self.close()
-        request = js.indexedDB.open(self._name, VERSION)
+        self.deleted = ""
+        self._home = await _home(self._bucket)
+        request = self._home.indexedDB.open(self._name, VERSION)
         missing = False
 
         def upgrade(event: Any) -> None:
             nonlocal missing
+            if getattr(event, "dataLoss", "none") == "total":
+                self.deleted = str(event.dataLossMessage)
             if not create:
                 missing = True
                 event.target.transaction.abort()
                 return
-            if getattr(event, "dataLoss", "none") == "total":
-                self.deleted = str(event.dataLossMessage)
             for name in MAPS:
                 event.target.result.createObjectStore(name)
 
@@ -144,6 +153,10 @@ class BrowserDatabase:
             for keys, values in requests
         ]
 
+    async def spare(self, name: str, number: int) -> bytes | None:
+        """See Database."""
+        return None
+
     def when_leaving(self, callback: Callable[[], None]) -> None:
         """See Database."""
         js, _ = _javascript()
@@ -194,6 +207,55 @@ class BrowserDatabase:
             asyncio.get_running_loop().call_soon(proxy.destroy)
 
         self._handlers.append(remove)
+
+
+class BrowserPlaces:
+    """See Places: storage buckets, each with files of its own."""
+
+    def __init__(self, name: str) -> None:
+        """Name the database. A bucket's name has few letters, so it is named by a digest."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        self._name = name
+        self._buckets = {place: f"grebe-{place}-{digest}" for place in APART}
+
+    async def apart(self) -> list[int] | None:
+        """See Places."""
+        js, ffi = _javascript()
+        buckets = getattr(js.navigator, "storageBuckets", None)
+        if buckets is None:
+            return None
+        try:
+            names = set(await buckets.keys())
+        except ffi.JsException as error:
+            raise _as_os_error(error) from error
+        return [place for place, name in self._buckets.items() if name in names]
+
+    def database(self, place: int) -> Database:
+        """See Places."""
+        return BrowserDatabase(self._name, self._buckets.get(place))
+
+    async def delete(self, place: int) -> None:
+        """See Places."""
+        js, ffi = _javascript()
+        if place == MAIN:
+            await _settled(js.indexedDB.deleteDatabase(self._name), "success", ("error",))
+            return
+        try:
+            await js.navigator.storageBuckets.delete(self._buckets[place])
+        except ffi.JsException as error:
+            raise _as_os_error(error) from error
+
+
+async def _home(bucket: str | None) -> Any:
+    """Return what has the `indexedDB` of a bucket, which is made if need be."""
+    js, ffi = _javascript()
+    if bucket is None:
+        return js
+    options = _object({"durability": "strict", "persisted": True})
+    try:
+        return await js.navigator.storageBuckets.open(bucket, options)
+    except ffi.JsException as error:
+        raise _as_os_error(error) from error
 
 
 def _javascript() -> tuple[Any, Any]:

@@ -6,9 +6,12 @@ tests can run the persistor on the desktop and let any transaction fail.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from grebe.errors import GrebeError, PersistenceError
 
 MANIFEST = "manifest"
 """0: the manifest; 1: the first line of the journal, which names the store."""
@@ -36,15 +39,35 @@ class Change:
     deletions: Sequence[Range] = field(default=())
 
 
+@contextlib.contextmanager
+def as_persistence_error(store: object, what: str) -> Iterator[None]:
+    """Turn the browser's errors into PersistenceError, with the cause."""
+    try:
+        yield
+    except GrebeError:
+        raise
+    except OSError as error:
+        found = PersistenceError(
+            f"{store} could not be {what}: {error.strerror or error}; "
+            "what is stored there stays as it was"
+        )
+        found.errno, found.strerror = error.errno, error.strerror
+        raise found from error
+
+
 class Database(Protocol):
     """One database of one origin. Everything raises OSError."""
-
-    lost: bool
-    """Whether the browser has closed the connection, for another tab or for reasons of its own."""
 
     deleted: str
     """Why the browser has deleted a database of this name just before it was opened: it found its
     own files damaged. Empty: it has not, or does not say (only Chromium and its kin do)."""
+
+    mended: tuple[str, ...]
+    """What was damaged when it was opened, and is whole again, with nothing lost."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the browser has closed the connection, for another tab or of its own accord."""
 
     async def lock(self) -> bool:
         """Become the only writer; tell whether that worked. Let go of by `unlock`."""
@@ -60,10 +83,13 @@ class Database(Protocol):
         """
 
     def write(self, change: Change) -> Awaitable[None]:
-        """Begin a transaction, all of which is issued when this returns; awaited, it is durable."""
+        """Do a transaction: issued before anything is awaited, and durable when this ends."""
 
     async def read(self, *ranges: Range) -> list[dict[int, bytes]]:
         """Return the values in each range, in one transaction, by ascending numbers."""
+
+    async def spare(self, name: str, number: int) -> bytes | None:
+        """Return another copy of a value, if there is one."""
 
     def when_leaving(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when the page is hidden or about to go, until `close`."""

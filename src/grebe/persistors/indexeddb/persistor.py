@@ -1,7 +1,7 @@
 """The persistor for browsers: commits in a log, documents in chunks, both in IndexedDB.
 
 Values have the formats of a directory's files, checksums and LSNs included; see manifest.py and
-docs/browser.md. What the database does is in database.py.
+docs/browser.md. What the database does is in database.py, and that there are two in copies.py.
 
 Invariants:
 1. A commit is one transaction with one value in the log, acknowledged when that is complete.
@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import errno
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -32,10 +32,16 @@ from grebe.errors import (
     StoreLockedError,
 )
 from grebe.persistence.contents import Contents, Side, difference, select
-from grebe.persistence.formats.journal import JournalRecord, encode_journal_header, encode_record
+from grebe.persistence.formats.journal import JournalRecord, encode_record
 from grebe.persistence.report import RecoveryReport
 from grebe.persistence.resolver import Resolver, readable_resolver
-from grebe.persistors.indexeddb.browser import BrowserDatabase
+from grebe.persistors.indexeddb.browser import BrowserPlaces
+from grebe.persistors.indexeddb.compaction import (
+    Compaction,
+    encode_compaction,
+    encode_head,
+)
+from grebe.persistors.indexeddb.copies import CHUNKS_AT_ONCE, TwoCopies
 from grebe.persistors.indexeddb.database import (
     CHUNKS,
     DAMAGED,
@@ -45,16 +51,17 @@ from grebe.persistors.indexeddb.database import (
     Change,
     Database,
     Range,
+    as_persistence_error,
 )
 from grebe.persistors.indexeddb.manifest import Manifest, decode_manifest, encode_manifest
 from grebe.persistors.indexeddb.reading import (
+    ReadChunk,
     apply_in_steps,
     changed_sides,
     encode_chunks,
     read_chunk,
-    runs,
 )
-from grebe.persistors.indexeddb.recovery import JOURNAL, find
+from grebe.persistors.indexeddb.recovery import find
 
 log = logging.getLogger("grebe")
 
@@ -62,8 +69,6 @@ COMPACT_BYTES = 1_048_576
 LOG_SHARE_MAX = 0.2
 """A compaction is due when the log is this large beside the chunks that it would replace."""
 RETRY_BYTES_MIN = 65_536
-CHUNKS_AT_ONCE = 32
-"""Chunks that are read in one transaction; in between the page has its turn."""
 HOLDER = "another tab or worker of this site"
 
 
@@ -94,7 +99,7 @@ class IndexedDBPersistor:
         if checkpoint_bytes < 0:
             raise ValueError(f"checkpoint_bytes= is a number of bytes, not {checkpoint_bytes}")
         self.name = name
-        self._database: Database = BrowserDatabase(name) if database is None else database
+        self._database = database or TwoCopies(BrowserPlaces(name), read_only=read_only)
         self._compact_bytes = checkpoint_bytes
         self._read_only = read_only
         self._strict = on_corruption == "raise"
@@ -116,6 +121,8 @@ class IndexedDBPersistor:
         self._chunks: dict[int, bytes] | None = None
         self._turn = asyncio.Lock()
         self._compacting: asyncio.Task[None] | None = None
+        self._doubtful: Compaction | None = None
+        """One whose end was not told: it may be there or not."""
         self._bad_chunks: set[int] = set()
         self._aside: dict[tuple[str, int], bytes] = {}
         """Damaged values, not replaced yet."""
@@ -130,7 +137,7 @@ class IndexedDBPersistor:
         if self._is_open:
             raise StoreLockedError(str(self), None, HOLDER)
         self._forget()
-        with self._as_persistence_error("opened"):
+        with as_persistence_error(self, "opened"):
             if not self._read_only and not await self._database.lock():
                 raise StoreLockedError(str(self), None, HOLDER)
             try:
@@ -149,7 +156,7 @@ class IndexedDBPersistor:
         """Put the batch into the log, in one transaction. O(batch). See Persistor."""
         if self._read_only:
             raise ReadOnlyError(str(self))
-        with self._as_persistence_error("written to"):
+        with as_persistence_error(self, "written to"):
             await self._reconnect_if_lost()
             if self._heal_first:
                 await self.checkpoint()
@@ -173,8 +180,8 @@ class IndexedDBPersistor:
         if self._snapshot is not None:
             return list(select(self._snapshot.groups(), paths))
         async with self._turn:
-            with self._as_persistence_error("read"):
-                await self._reconnect_if_lost()
+            with as_persistence_error(self, "read"):
+                await self._settle()
                 groups = await self._load_groups(paths)
         await self._heal()
         return list(select(groups, paths))
@@ -188,14 +195,14 @@ class IndexedDBPersistor:
         if self._read_only:
             return
         async with self._turn:
-            with self._as_persistence_error("written to"):
-                await self._reconnect_if_lost()
+            with as_persistence_error(self, "written to"):
+                await self._settle()
                 await self._compact()
 
     async def refresh(self) -> Batch | None:
         """Read what a writer has committed since; for `read_only`. O(documents)."""
         async with self._turn:
-            with self._as_persistence_error("read"):
+            with as_persistence_error(self, "read"):
                 before = self._snapshot
                 assert before is not None, "only a reader is refreshed"
                 await self._adopt()
@@ -255,12 +262,11 @@ class IndexedDBPersistor:
                 "the browser found its own files damaged and has deleted all documents "
                 f"({self._database.deleted})"
             )
+        self._note_mended(*self._database.mended)
         self._aside.update(found.aside)
         self._heal_first = bool(found.messages)
         if found.is_new:
-            first_line = encode_journal_header(found.manifest.store, JOURNAL)[0]
-            puts = [(MANIFEST, 0, encode_manifest(found.manifest)), (MANIFEST, 1, first_line)]
-            await self._database.write(Change(puts))
+            await self._database.write(Change(encode_head(found.manifest)))
         elif found.is_rebuilt and self._metadata is None:
             await self._rebuild_metadata()
 
@@ -297,10 +303,14 @@ class IndexedDBPersistor:
                 f"{self} was deleted by the browser or by another tab; what is in memory can be "
                 "written to a new store"
             ) from error
+        self._note_mended(*self._database.mended)
         head, lines = await self._database.read((MANIFEST, 0, 1), (LOG, 0, LAST))
         # One commit more may be there: one whose end the connection did not live to tell.
         last = max([self._manifest.lsn, *lines])
-        if head.get(0) != encode_manifest(self._manifest) or last not in (self._lsn, self._lsn + 1):
+        known = {encode_manifest(self._manifest)}
+        if self._doubtful is not None:
+            known.add(encode_manifest(self._doubtful.after))
+        if head.get(0) not in known or last not in (self._lsn, self._lsn + 1):
             self._database.close()
             raise PersistenceError(f"{self} was changed by another program; open the store again")
 
@@ -365,6 +375,8 @@ class IndexedDBPersistor:
                 values = (await self._database.read((CHUNKS, some[0], some[-1])))[0]
             for number in some:
                 found = read_chunk(values.get(number), number, self._manifest)
+                if found.damage is not None and number not in self._bad_chunks:
+                    found = await self._mend(number) or found
                 groups += found.groups
                 if found.damage is not None and number not in self._bad_chunks:
                     self._note_damage(found.damage, found.documents, found.lost)
@@ -372,6 +384,18 @@ class IndexedDBPersistor:
                     if number in values:
                         self._aside[CHUNKS, number] = values[number]
         return groups
+
+    async def _mend(self, number: int) -> ReadChunk | None:
+        """Take a chunk that is damaged from the other copy, if it is whole there."""
+        data = await self._database.spare(CHUNKS, number)
+        found = read_chunk(data, number, self._manifest)
+        if data is None or found.damage is not None:
+            return None
+        if not self._read_only:
+            with contextlib.suppress(OSError):  # it is read from the other copy for now
+                await self._database.write(Change([(CHUNKS, number, data)]))
+        self._note_mended(f"chunk {number} was damaged, and is taken from the other copy")
+        return found
 
     def _note_damage(self, message: str, salvaged: int = 0, lost: int = 0) -> None:
         if self._strict:
@@ -385,6 +409,12 @@ class IndexedDBPersistor:
             lost=report.lost + lost,
             messages=(*report.messages, message),
         )
+
+    def _note_mended(self, *messages: str) -> None:
+        """Tell of what was damaged and is whole again: the store is clean."""
+        for message in messages:
+            log.warning("%s: %s", self, message)
+        self._report = replace(self._report, messages=(*self._report.messages, *messages))
 
     async def _heal(self) -> None:
         """Replace what is damaged by what was salvaged. What fails is tried again later."""
@@ -441,47 +471,30 @@ class IndexedDBPersistor:
                 puts.append((CHUNKS, number, data))
                 await asyncio.sleep(0)
         after = Manifest(before.store, chunks, lsn, metadata, before.next + len(puts))
-        damaged = await self._write_compacted(before, after, puts)
-        self._manifest = after
-        del self._commits[: len(commits)]
-        self._log_bytes -= log_bytes
+        number = 0
+        if self._aside:
+            number = max((await self._database.read((DAMAGED, 0, LAST)))[0], default=0) + 1
+        change, damaged = encode_compaction(before, after, puts, self._aside, number)
+        self._doubtful = Compaction(after, len(commits), log_bytes)
+        await self._database.write(change)
+        self._take_over(self._doubtful)
+        self._report = replace(self._report, quarantined=(*self._report.quarantined, *damaged))
+
+    def _take_over(self, done: Compaction) -> None:
+        self._manifest, self._doubtful = done.after, None
+        del self._commits[: done.commits]
+        self._log_bytes -= done.log_bytes
         self._asked_above_bytes = 0
-        self._sides = dict.fromkeys(after.sides())
+        self._sides = dict.fromkeys(done.after.sides())
         for record in self._commits:
             self._note(record)
         self._bad_chunks, self._aside, self._heal_first = set(), {}, False
-        self._report = replace(self._report, quarantined=(*self._report.quarantined, *damaged))
 
-    async def _write_compacted(
-        self, before: Manifest, after: Manifest, puts: list[tuple[str, int, bytes]]
-    ) -> list[str]:
-        """Replace the chunks, in one transaction; return the names of what was set aside."""
-        gone = [number for number in before.chunks if number not in after.chunks]
-        gone += [number for kind, number in self._aside if kind == CHUNKS and number not in gone]
-        names = []
-        if self._aside:
-            first = max((await self._database.read((DAMAGED, 0, LAST)))[0], default=0) + 1
-            for number, ((kind, old), data) in enumerate(self._aside.items(), first):
-                puts.append((DAMAGED, number, data))
-                names.append(f"{DAMAGED} {number} ({kind} {old})")
-        first_line = encode_journal_header(after.store, JOURNAL)[0]
-        puts += [(MANIFEST, 0, encode_manifest(after)), (MANIFEST, 1, first_line)]
-        deletions: list[Range] = [(LOG, 0, after.lsn)]
-        deletions += [(CHUNKS, first, last) for first, last in runs(gone)]
-        await self._database.write(Change(puts, deletions))
-        return names
-
-    @contextlib.contextmanager
-    def _as_persistence_error(self, what: str) -> Iterator[None]:
-        """Turn the browser's errors into PersistenceError, with the cause."""
-        try:
-            yield
-        except GrebeError:
-            raise
-        except OSError as error:
-            found = PersistenceError(
-                f"{self} could not be {what}: {error.strerror or error}; "
-                "what is stored there stays as it was"
-            )
-            found.errno, found.strerror = error.errno, error.strerror
-            raise found from error
+    async def _settle(self) -> None:
+        """Connect again if need be; find out whether a compaction in doubt is there."""
+        await self._reconnect_if_lost()
+        doubtful, self._doubtful = self._doubtful, None
+        if doubtful is not None:
+            head = (await self._database.read((MANIFEST, 0, 0)))[0]
+            if head.get(0) == encode_manifest(doubtful.after):
+                self._take_over(doubtful)
