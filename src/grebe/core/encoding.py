@@ -151,7 +151,12 @@ class StandardRecord:
 if TYPE_CHECKING:
     Record = StandardRecord
 elif msgspec is not None:
-    Record = msgspec.Struct
+
+    class Record(msgspec.Struct):
+        def __rich_repr__(self) -> Iterator[Any]:
+            """Have rich show no field: there may be data in it."""
+            yield from ()
+
 else:
     Record = StandardRecord
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from grebe.core.bulk import garbage_collection_paused
@@ -22,25 +23,34 @@ FEW = 16
 """Documents after which it is known whether they are looked at."""
 BLOCK_MAX = 4096
 BLOCK_BYTES = 1 << 20
-"""JSON that is decoded ahead, about."""
+"""JSON that is decoded ahead, at most."""
 
 
 def reading_ahead(rows: Iterator[Snapshot[T]]) -> Iterator[Snapshot[T]]:
     """Yield snapshots; once `FEW` have all been looked at, decode the next before they are."""
-    size = FEW
-    looking = False
+    block = list(islice(rows, FEW))
+    yield from block
+    if any(row._data is UNREAD for row in block):
+        yield from rows
+        return
+    size = 8 * FEW
     while block := list(islice(rows, size)):
-        if looking:
-            read_all(block)
-        yield from block
-        if not looking:
-            if any(row._data is UNREAD for row in block):
-                yield from rows
-                return
-            looking = True
-        # More each time, as long as they are not large.
-        average = sum([len(row._value) for row in block]) // len(block)
-        size = max(1, min(size * 8, BLOCK_MAX, BLOCK_BYTES // (average + 1)))
+        for part in _parts(block):
+            read_all(part)
+            yield from part
+        size = min(8 * size, BLOCK_MAX)
+
+
+def _parts(block: list[Snapshot[T]]) -> Iterator[list[Snapshot[T]]]:
+    """Yield a block in parts that are not too large, or of one document."""
+    left = [block]
+    while left:
+        part = left.pop()
+        if len(part) > 1 and sum(map(len, map(attrgetter("_value"), part))) > BLOCK_BYTES:
+            middle = len(part) // 2
+            left += [part[middle:], part[:middle]]
+        else:
+            yield part
 
 
 def read_all(rows: Iterable[Snapshot[Any]]) -> None:

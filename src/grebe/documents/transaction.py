@@ -58,7 +58,7 @@ class Transaction:
         entry = self.seen.get(doc.path)
         if entry is not None and entry.value is value:
             return snapshot_of(doc, entry, doc.parent._adapter())
-        return Snapshot(doc, value, doc.parent._adapter())
+        return Snapshot(doc.parent, doc.id, value, doc.parent._adapter())
 
     def create(self, doc: Document[T], data: T) -> Snapshot[T]:
         """Store a document that must not exist. Raises DocumentExistsError."""
@@ -76,7 +76,7 @@ class Transaction:
             # It comes behind the deletion; otherwise it keeps its place, as documents keep theirs.
             self.order.pop((doc.path, False), None)
         self.order[doc.path, False] = None
-        return Snapshot(doc, value, adapter)
+        return Snapshot(doc.parent, doc.id, value, adapter)
 
     def replace(self, doc: Document[T], data: T) -> Snapshot[T]:
         """Replace a document that must exist. Raises DocumentNotFoundError."""
@@ -92,7 +92,8 @@ class Transaction:
 
     def modify(self, doc: Document[T], fn: Callable[[Snapshot[T]], T]) -> Snapshot[T]:
         """Replace a document that must exist by what `fn` makes of its snapshot."""
-        return self.set(doc, fn(Snapshot(doc, self._present(doc), doc.parent._adapter())))
+        adapter, value = doc.parent._adapter(), self._present(doc)
+        return self.set(doc, fn(Snapshot(doc.parent, doc.id, value, adapter)))
 
     def delete(self, doc: Document[Any]) -> None:
         """Delete a document and everything under it; a missing one is fine."""

@@ -89,7 +89,7 @@ class Writer(Sides):
             entry = self._store(doc, value, None, broadcast, persist, seen=seen, plain=data)
             snapshot: Snapshot[Any]  # now, so that live queries find it made
             if entry.view is None:
-                snapshot = entry.view = Snapshot(doc, value, adapter, seen)
+                snapshot = entry.view = Snapshot(doc.parent, doc.id, value, adapter, seen)
             else:
                 snapshot = snapshot_of(doc, entry, adapter, seen)
         finally:
@@ -346,7 +346,7 @@ class Writer(Sides):
         self, resolved: ResolvedOptions, doc: Document[Any], value: bytes, seen: Any = UNREAD
     ) -> Computed:
         """Ask the user's functions about a value; nothing has been changed yet."""
-        snapshot = Snapshot(doc, value, doc.parent._adapter(), seen)
+        snapshot = Snapshot(doc.parent, doc.id, value, doc.parent._adapter(), seen)
         partition = self.placement.compute(resolved, lambda: snapshot, doc.path)
         if resolved.depends_on is None:
             return Computed(partition, None)

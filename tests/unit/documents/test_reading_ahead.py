@@ -39,12 +39,12 @@ def read(results: Any) -> int:
     return sum(snapshot._data is not UNREAD for snapshot in results[:])
 
 
-@pytest.mark.parametrize("block_max", [1, 5, 4096])
+@pytest.mark.parametrize("block_bytes", [1, 1000, 1 << 20])
 def test_all_are_read_right(
-    users: grebe.Collection[Any], block_max: int, monkeypatch: pytest.MonkeyPatch
+    users: grebe.Collection[Any], block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In blocks of any size; from a collection, a query, and again."""
-    monkeypatch.setattr(reading_ahead, "BLOCK_MAX", block_max)
+    monkeypatch.setattr(reading_ahead, "BLOCK_BYTES", block_bytes)
     for source in (users, users.where(field("n") >= 0), users.get()):
         assert [snapshot.data for snapshot in source] == [document(n) for n in range(COUNT)]
 
@@ -83,10 +83,10 @@ def test_who_stops_has_not_all_decoded(
     users: grebe.Collection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One block more than was looked at, at most."""
-    monkeypatch.setattr(reading_ahead, "BLOCK_MAX", 4)
+    monkeypatch.setattr(reading_ahead, "FEW", 2)
     results = users.get()
-    next(snapshot for snapshot in results if snapshot.data["n"] == reading_ahead.FEW + 1)
-    assert read(results) == reading_ahead.FEW + 4
+    next(snapshot for snapshot in results if snapshot.data["n"] == 3)
+    assert read(results) == 2 + 16
 
 
 def test_large_documents_are_read_ahead_one_by_one(
