@@ -30,7 +30,7 @@ def entries_of(rows: list[Any], store: grebe.Store) -> list[Entry]:
     for number, row in enumerate(rows):
         entry = Entry(b"", number, home_of())
         data = read_only(row) if row is not UNREAD else UNREAD
-        entry.view = Snapshot(store.doc(f"a/{number}"), b"", PLAIN, data)
+        entry.view = Snapshot(store.collection("a"), f"{number}", b"", PLAIN, data)
         found.append(entry)
     return found
 
