@@ -213,12 +213,13 @@ class FilePersistor:
             if moves:
                 changed = dirty
             clean = [side for side in self._sides.files if side in files and side not in changed]
-            for side in clean:
-                yield from select(self._sides.read(side)[1], wanted)
+            # All of it before the first is given: who takes their time with these must not keep
+            # a checkpoint waiting, and with it commits, perhaps their own.
+            found = [group for side in clean for group in self._sides.read(side)[1]]
             if commits:
-                contents = self._fold(changed, commits, never)
-                found = (g for g in contents.groups() if (g.partition, g.encrypted) not in clean)
-                yield from select(found, wanted)
+                groups = self._fold(changed, commits, never).groups()
+                found += [g for g in groups if (g.partition, g.encrypted) not in clean]
+        yield from select(found, wanted)
         self._heal()
 
     def load_metadata(self) -> bytes | None:
