@@ -64,7 +64,7 @@ class ExactSum:
     @property
     def total(self) -> Any:
         """The sum: an int of ints, a float if there is one, else a Decimal if there is one."""
-        return self._result(1)
+        return self._result(1) if self._floats or self._others else self._integers
 
     @property
     def mean(self) -> Any:

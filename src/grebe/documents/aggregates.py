@@ -146,9 +146,16 @@ def contribution_of(aggregate: Aggregate[Any]) -> Callable[[Snapshot[Any]], Cont
 
         return contribution
     getters = [get for get, _ in parts]
+    names = [part.path for part in aggregate.parts.values()]
+    is_flat = not any("." in name for name in names if name)
 
     def contribution_of_fields(snapshot: Snapshot[Any]) -> Contribution:
-        data = snapshot.data
+        data = snapshot._data
+        if data.__class__ is not ReadOnlyDict:
+            data = snapshot.data  # nobody has read it yet, or it is no dict
+        elif is_flat:  # what the getters do for most documents
+            values = [None if name is None else data.get(name, MISSING) for name in names]
+            return group_of(data), tuple(values)
         return group_of(data), tuple([get(data) for get in getters])
 
     return contribution_of_fields
