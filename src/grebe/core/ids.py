@@ -32,7 +32,7 @@ def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
     """
     if isinstance(items, Mapping):
         ids = list(items)
-        if not _are_alphanumeric(ids):
+        if "" in items or not _are_alphanumeric(ids):
             ids = [paths.check_segment(key) for key in ids]
         return ids, list(items.values())
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
@@ -43,8 +43,8 @@ def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
 
 
 def _are_alphanumeric(ids: list[Any]) -> bool:
-    """Tell whether all are alphanumeric, and so valid, see check_segment: all asked at once."""
+    """Tell whether all are alphanumeric or empty, see check_segment: all are asked at once."""
     try:
-        return all(ids) and "".join(ids).isalnum()
+        return "".join(ids).isalnum()
     except TypeError:  # no text
         return False

@@ -7,7 +7,7 @@ that are read together are decoded by one call, and share the texts that repeat 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import isfinite
 from operator import itemgetter
@@ -71,7 +71,7 @@ def _encode_alike(values: Sequence[Any]) -> list[bytes] | None:
 def _are_plain(values: Sequence[Any]) -> bool:
     """Tell whether all are dicts with the same keys and need no second look."""
     first = values[0]
-    if _kinds(values) != {dict} or set(map(len, values)) != {len(first)}:
+    if _kinds(values) != {dict} or list(map(len, values)).count(len(first)) != len(values):
         return False
     return all(
         type(key) is str and _is_plain_column(list(map(itemgetter(key), values))) for key in first
@@ -86,16 +86,15 @@ def _is_plain_column(column: list[Any]) -> bool:
         return bool(min(column) >= INT_MIN and max(column) <= INT_MAX)
     if kinds == {float}:
         return isfinite(sum(column))  # no sum with infinities or NaN in it is finite
-    if kinds == {list} and NO_NUMBERS.issuperset(map(type, chain.from_iterable(column))):
+    if kinds == {list} and _kinds(chain.from_iterable(column)) <= NO_NUMBERS:
         return True
     return all(item is None or is_plain(item) for item in column)
 
 
-def _kinds(column: Sequence[Any]) -> set[type]:
+def _kinds(column: Iterable[Any]) -> set[type]:
     """Return the types in a column, in half the time if they are all the same."""
     kinds = list(map(type, column))
-    first = kinds[0]
-    return {first} if kinds.count(first) == len(kinds) else set(kinds)
+    return {kinds[0]} if kinds and kinds.count(kinds[0]) == len(kinds) else set(kinds)
 
 
 def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
