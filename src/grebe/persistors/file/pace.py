@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from grebe.core.operation import Batch, Put, PutMany
 from grebe.persistence.blocking import HAS_THREADS
@@ -39,6 +40,7 @@ class BackgroundCheckpoint:
         self._hurry = False
         self._has_begun = threading.Event()
         self._started_at_bytes = 0
+        self._is_held_off = False
         self.thread: threading.Thread | None = None
 
     def may_be_due(self, journal_bytes: int) -> bool:
@@ -73,7 +75,7 @@ class BackgroundCheckpoint:
         the checkpoint has begun, nor the second until it has ended.
         """
         running = self.thread
-        if running is None or not running.is_alive():
+        if running is None or not running.is_alive() or self._is_held_off:
             return
         coming_bytes = _payload_bytes(batch)
         if not self._has_begun.is_set():
@@ -85,6 +87,18 @@ class BackgroundCheckpoint:
             self._hurry = True
             running.join()
             self._hurry = False
+
+    @contextmanager
+    def held_off(self) -> Iterator[None]:
+        """Note that no checkpoint can begin in this block: somebody loads, and has its turn.
+
+        So nobody may wait for one: it may be the same thread that commits between two documents.
+        """
+        self._is_held_off = True
+        try:
+            yield
+        finally:
+            self._is_held_off = False
 
     def join(self) -> None:
         """Wait for the end of a running checkpoint."""

@@ -205,7 +205,7 @@ class FilePersistor:
         if self._snapshot is not None:
             yield from select(self._snapshot.groups(), wanted)
             return
-        with self._turn, as_persistence_error(self._path, "read"):
+        with self._turn, self._background.held_off(), as_persistence_error(self._path, "read"):
             with self._mutex:
                 commits, dirty, moves = list(self._commits), set(self._dirty), self._moves
             files = sides_under(self._sides.files, self._resolver, wanted)
