@@ -7,8 +7,8 @@ comprehension is written here, and compiled, once for each shape of conditions (
 Its source is put together from the templates of this module and from names that it makes up (`c0`,
 `x0`); fields and constants are arguments, never text. It does what the tests of the conditions do
 for plain documents that were read before; for others it raises one of `MISFITS`, and they have to
-be tested one by one. There are two kinds of loop: a *strict* one supposes that documents have the
-fields, with values of the constants' types; a *lenient* one, slower by a third, does not.
+be tested one by one. There are two kinds of loop: a *strict* one supposes that fields hold values
+which compare with the constants; a *lenient* one, slower by a third, does not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ _NAMES: dict[str, Any] = {
     "HOLDERS": frozenset((str, ReadOnlyDict, ReadOnlyList)),
     "LIST": ReadOnlyList,
     "MISSING": MISSING,
-    "NUMBERS": (int, float),
+    "NAN": float("nan"),
+    "NUMBERS": frozenset((int, float)),
     "SCALARS": _IN_SETS | {bool},
     "STR": str,
 }
@@ -165,6 +166,10 @@ class _Source:
             return f"({name} := {text})"
         return text
 
+    def is_alone(self, path: str) -> bool:
+        """Tell whether a field is one of the document, and nothing else asks for its value."""
+        return "." not in path and path not in self._shared and path not in self._known
+
     def bound(self, path: str) -> tuple[str, str]:
         """Return what gives a field's value, and a name that it has from then on."""
         text = self.value(path)
@@ -205,7 +210,12 @@ def _comparison(made: _Source, condition: Comparison) -> str | None:
     kind = constant.__class__
     if kind is not str and kind is not int and kind is not float:
         return None
-    given, value = made.bound(condition.path)
+    if kind is not str and not made.lenient and made.is_alone(condition.path):
+        # No number is less or greater than NaN, so documents without the field fit too.
+        value = made.variable()
+        given = f"({value} := data.get({made.constant(condition.path)}, NAN))"
+    else:
+        given, value = made.bound(condition.path)
     name = made.constant(constant)
     if made.lenient:
         alike = "is STR" if kind is str else "in NUMBERS"

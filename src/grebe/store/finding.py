@@ -135,7 +135,10 @@ class Finder:
             return self._views(source, list(ids if stop is None else islice(ids, stop)), documents)
         tokens = bounds[0]
         if tokens is not None and len(tokens) == 1:
-            return self._views(source, index.of_value(tokens[0]), documents)
+            same = index.of_value(tokens[0])
+            if query._spec[3] is not None and not chosen.conditions and not query._spec.orders:
+                same = list(islice(same, query._spec.stop))  # they are in the query's order
+            return self._views(source, same, documents)
         found = index.found(bounds)
         entries = [documents[document_id] for document_id in found]
         entries.sort(key=_ORDER)
@@ -168,10 +171,12 @@ class Finder:
             found = self._in_one_loop(source._scope, on_fields, entries)
             if found is not None:
                 return _select(found, conditions[len(on_fields) :]), len(entries)
-        with self._lock:
-            documents = self._tree.documents(source._scope)
-            ids, entries = list(documents), list(documents.values())
-        looked_at = _snapshots(source, ids, entries)
+        looked_at: Found = [entry.view for entry in entries]
+        if not all(looked_at) or source._adapter() is None or source._scope in self.remodelled:
+            with self._lock:
+                documents = self._tree.documents(source._scope)
+                ids, entries = list(documents), list(documents.values())
+            looked_at = _snapshots(source, ids, entries)
         if on_fields:
             read_all(looked_at)  # the first condition will look at each
         return _select(looked_at, conditions), len(entries)
