@@ -145,6 +145,7 @@ class StandardRecord:
         cls, *, eq: bool = True, frozen: bool = False, gc: bool = True, weakref: bool = False
     ) -> None:
         """Make the class a dataclass; `gc` and `weakref` say nothing here."""
+        super().__init_subclass__()  # of Generic, if it is another base
         dataclasses.dataclass(eq=eq, frozen=frozen)(cls)
 
 

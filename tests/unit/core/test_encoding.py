@@ -7,11 +7,13 @@ import json
 import math
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
 from grebe.core import encoding
+
+T = TypeVar("T")
 
 
 def load_without_msgspec() -> ModuleType:
@@ -185,3 +187,13 @@ def test_records_are_the_same_with_both_libraries(codec: Any) -> None:
     assert len({Shared(), Shared(), Shared("y")}) == 2
     with pytest.raises(AttributeError):
         Shared().name = "y"  # type: ignore[misc]
+
+
+def test_a_record_may_be_generic(codec: Any) -> None:
+    """As snapshots are; what is imported in a page without msgspec."""
+
+    class Box(codec.Record, Generic[T]):  # type: ignore[misc, name-defined]
+        value: int
+
+    alias: Any = Box[int]
+    assert alias(1) == Box(1)
