@@ -110,7 +110,8 @@ class Document(encoding.Record, Generic[T], eq=False, weakref=True):
             if entry is None:
                 return None
         if parent._own_adapter is None:
-            adapter = engine.adapters.get(parent.path, PLAIN)
+            adapters = engine.adapters
+            adapter = adapters.get(parent.path, PLAIN) if adapters else PLAIN
         else:
             adapter = parent._adapter() if engine.schemas else parent._own_adapter
         view: Snapshot[T] | None = entry.view

@@ -25,8 +25,9 @@ class Snapshot(encoding.Record, Generic[T], eq=False):
     document and hold the same data.
     """
 
-    # Not the reference itself: snapshots are kept for every document that was looked at.
-    _collection: Collection[T]
+    # Not the reference itself: snapshots are kept for every document that was looked at. In memory
+    # fields are in the order of their names: what a read looks at is first, in one cache line.
+    _parent: Collection[T]
     _id: str
     _value: bytes
     _adapter: Adapter
@@ -35,7 +36,7 @@ class Snapshot(encoding.Record, Generic[T], eq=False):
     @property
     def doc(self) -> Document[T]:
         """The document this is a snapshot of."""
-        return self._collection.doc(self._id)
+        return self._parent.doc(self._id)
 
     @property
     def id(self) -> str:
@@ -45,7 +46,7 @@ class Snapshot(encoding.Record, Generic[T], eq=False):
     @property
     def path(self) -> str:
         """Path of the document."""
-        return f"{self._collection.path}/{self._id}"
+        return f"{self._parent.path}/{self._id}"
 
     @property
     def data(self) -> T:
