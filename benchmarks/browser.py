@@ -1,6 +1,6 @@
 """IndexedDB in a real Chromium: opening, and commits of one document, by the size of the store.
 
-    python benchmarks/browser.py [--documents 10000 100000] [--msgspec]
+    python benchmarks/browser.py [--documents 10000 100000] [--msgspec] [--one-copy]
 
 Needs what `scripts/check browser` installs. Prints a table in milliseconds.
 """
@@ -87,12 +87,17 @@ ROWS = [
 ]  # fmt: skip
 
 
-def measure(chromium: Chromium, url: str, count: int) -> list[float]:
+NO_BUCKETS = "void Object.defineProperty(navigator, 'storageBuckets', {value: undefined})"
+
+
+def measure(chromium: Chromium, url: str, count: int, one_copy: bool) -> list[float]:
     """Fill a store in one page, and open and change it in another."""
     first: Page = chromium.page(url)
+    first.evaluate(NO_BUCKETS if one_copy else "0")
     filled = first.python(f"N = {count}\n{FILL}")
     first.close()
     second = chromium.page(url)
+    second.evaluate(NO_BUCKETS if one_copy else "0")
     worked = second.python(f"N, COMMITS = {count}, {COMMITS}\n{WORK}")
     second.close()
     return [*filled, *worked]
@@ -103,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--documents", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     parser.add_argument("--msgspec", action="store_true", help="with the wheel of msgspec")
+    parser.add_argument("--one-copy", action="store_true", help="as in browsers without buckets")
     arguments = parser.parse_args()
     browser_parts.prepare()
     program = browser_parts.chromium()
@@ -122,7 +128,8 @@ def main() -> None:
             chromium = Chromium(program, folder / "profile")
             url = f"{site.url}page.html?wheels=own&wheels=wheels"
             url += "&wheels=wasm-wheels" if arguments.msgspec else ""
-            columns = [measure(chromium, url, count) for count in arguments.documents]
+            one = arguments.one_copy
+            columns = [measure(chromium, url, count, one) for count in arguments.documents]
             chromium.kill()
             site.shutdown()
     print("| ms |", *(f" {count:,} |" for count in arguments.documents))

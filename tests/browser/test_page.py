@@ -347,15 +347,24 @@ found
     assert found == [2, True]
 
 
-def test_a_database_without_a_copy_moves(page: Page) -> None:
-    """One that was made where a browser has no buckets, or by an earlier version."""
-    found = page.python("""
+def test_a_browser_without_buckets_has_one_copy(page: Page) -> None:
+    """Where it has them later it moves; a database of an earlier version does so too."""
+    made = """
 import grebe, js
-from grebe.persistors.indexeddb.browser import BrowserDatabase
-
-old = grebe.IndexedDBPersistor("old", database=BrowserDatabase("old"))
-async with await grebe.aopen(old) as store:
+async with await grebe.aopen("indexeddb:old") as store:
     store.doc("users/1").set({"age": 28})
+    await store.acheckpoint()
+async with await grebe.aopen("indexeddb:old") as store:
+    found = store.doc("users/1").get().data
+found
+"""
+    page.evaluate(
+        "void Object.defineProperty(navigator, 'storageBuckets',"
+        " {value: undefined, configurable: true})"
+    )
+    assert page.python(made) == {"age": 28}
+    page.evaluate("void delete navigator.storageBuckets")
+    found = page.python("""
 found = []
 for _ in range(2):
     names = [database.name for database in await js.indexedDB.databases()]
