@@ -170,11 +170,15 @@ def _group_of(by: tuple[str, ...]) -> Callable[[Any], Any]:
         return _nothing
     getters = [getter_of(path) for path in by]
     if len(getters) == 1:
-        get = getters[0]
+        get, name = getters[0], by[0] if "." not in by[0] else None
 
         def group_of(data: Any) -> Any:
-            value = get(data)
-            return value if value.__class__ is str else _hashable(value)
+            if name is not None and data.__class__ is ReadOnlyDict:
+                value = data.get(name, MISSING)  # as `get` does
+            else:
+                value = get(data)
+            kind = value.__class__
+            return value if kind is str or kind is int else _hashable(value)
 
         return group_of
     return lambda data: tuple([_hashable(get(data)) for get in getters])
@@ -296,10 +300,11 @@ _TOTALS: dict[str, Callable[[], Total]] = {
 class _Group:
     """The totals of one group."""
 
-    __slots__ = ("size", "totals")
+    __slots__ = ("named", "size", "totals")
 
-    def __init__(self, totals: list[Total]) -> None:
-        self.totals = totals
+    def __init__(self, named: list[tuple[str, Total]]) -> None:
+        self.named = named
+        self.totals = [total for _, total in named]
         self.size = 0
         """The number of documents; a group without any is dropped."""
 
@@ -307,11 +312,10 @@ class _Group:
 class Totals:
     """The state of an aggregate: contributions come and go, the value is made when it is asked."""
 
-    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "_names", "last")
+    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "last")
 
     def __init__(self, aggregate: Aggregate[Any]) -> None:
-        self._names = tuple(aggregate.parts)
-        self._makers = [_TOTALS[part.kind] for part in aggregate.parts.values()]
+        self._makers = [(name, _TOTALS[part.kind]) for name, part in aggregate.parts.items()]
         self._is_grouped = bool(aggregate.by)
         self._groups: dict[Any, _Group] = {}
         self._changed: dict[Any, None] = {}
@@ -344,7 +348,9 @@ class Totals:
             self.add(after, number)
             return
         totals = None
-        for place, (old, new) in enumerate(zip(before[1], after[1], strict=True)):
+        old_values = before[1]
+        for place, new in enumerate(after[1]):
+            old = old_values[place]
             if old is not new:
                 totals = totals or self._group(after[0]).totals
                 totals[place].replace(old, new, number)
@@ -378,12 +384,11 @@ class Totals:
                     dict.__setitem__(renewed, key, result)
 
     def _result_of(self, group: _Group) -> ReadOnlyDict:
-        results = [total.result() for total in group.totals]
-        return ReadOnlyDict(zip(self._names, results, strict=True))
+        return ReadOnlyDict({name: total.result() for name, total in group.named})
 
     def _group(self, key: Any) -> _Group:
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group([make() for make in self._makers])
+            group = self._groups[key] = _Group([(name, make()) for name, make in self._makers])
         self._changed[key] = None
         return group

@@ -95,7 +95,8 @@ class OrderedRows(Generic[Row]):
         self._view = None
         index = bisect_left(self._last, key)
         position = bisect_left(self._keys[index], key)
-        self._own(index)[position] = row
+        rows = self._rows[index] if self._epochs[index] == self._epoch else self._own(index)
+        rows[position] = row
         return position + self._sizes.before(index) if index else position
 
     def remove(self, key: Any) -> int:

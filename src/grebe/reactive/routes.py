@@ -11,8 +11,9 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grebe.core.entry import Entry
-from grebe.core.ordering import MISSING, SortKey, ascending
+from grebe.core.ordering import MISSING
 from grebe.core.values import ReadOnlyDict
+from grebe.documents.bounds import Token, token_of, token_of_key
 from grebe.documents.conditions import Comparison, Condition, OneOf, getter_of
 from grebe.documents.query import Query
 from grebe.errors import DocumentTypeError
@@ -56,7 +57,7 @@ class Route:
         self._name = None if "." in path else path
         self._source = source
         self._lives: set[Any] = set()
-        self._by_value: dict[SortKey, dict[Any, None]] = {}
+        self._by_value: dict[Token, dict[Any, None]] = {}
         self._holders: dict[str, dict[Any, None]] = {}
 
     def __bool__(self) -> bool:
@@ -119,18 +120,20 @@ class Route:
         kept = {(key, live) for key, alike in self._holders.items() for live in alike}
         assert kept == wanted, f"the route by {self.path} does not know who holds what"
 
-    def _value(self, document_id: str, documents: Mapping[str, Entry]) -> SortKey:
+    def _value(self, document_id: str, documents: Mapping[str, Entry]) -> Token:
         entry = documents.get(document_id)
         if entry is None:
-            return ()
+            return ()  # which stands for no value
         view = entry.view
         if view is None or view._adapter is not self._adapter:
             view = read(self._source, document_id, entry, self._adapter)
         try:
             data = view._data
             if data.__class__ is ReadOnlyDict and self._name is not None:
-                return ascending(data.get(self._name, MISSING))
-            return ascending(self._get(view.data))
+                value = data.get(self._name, MISSING)
+                kind = value.__class__
+                return value if kind is str or kind is int else token_of(value)
+            return token_of(self._get(view.data))
         except DocumentTypeError:  # no query can have it: reading it fails there too
             return ()
 
@@ -138,8 +141,9 @@ class Route:
 _NONE: dict[Any, None] = {}
 
 
-def _values(condition: Comparison | OneOf) -> frozenset[SortKey]:
-    return condition.keys if isinstance(condition, OneOf) else frozenset((condition.key,))
+def _values(condition: Comparison | OneOf) -> set[Token]:
+    keys = condition.keys if isinstance(condition, OneOf) else (condition.key,)
+    return set(map(token_of_key, keys))
 
 
 def _discard(kept: dict[Any, dict[Any, None]], key: Any, live: Any) -> None:
