@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from grebe.core.operation import Batch, Put, PutMany
 from grebe.persistence.blocking import HAS_THREADS
@@ -40,7 +39,6 @@ class BackgroundCheckpoint:
         self._hurry = False
         self._has_begun = threading.Event()
         self._started_at_bytes = 0
-        self._is_held_off = False
         self.thread: threading.Thread | None = None
 
     def may_be_due(self, journal_bytes: int) -> bool:
@@ -75,7 +73,7 @@ class BackgroundCheckpoint:
         the checkpoint has begun, nor the second until it has ended.
         """
         running = self.thread
-        if running is None or not running.is_alive() or self._is_held_off:
+        if running is None or not running.is_alive():
             return
         coming_bytes = _payload_bytes(batch)
         if not self._has_begun.is_set():
@@ -87,18 +85,6 @@ class BackgroundCheckpoint:
             self._hurry = True
             running.join()
             self._hurry = False
-
-    @contextmanager
-    def held_off(self) -> Iterator[None]:
-        """Note that no checkpoint can begin in this block: somebody loads, and has its turn.
-
-        So nobody may wait for one: it may be the same thread that commits between two documents.
-        """
-        self._is_held_off = True
-        try:
-            yield
-        finally:
-            self._is_held_off = False
 
     def join(self) -> None:
         """Wait for the end of a running checkpoint."""

@@ -10,8 +10,8 @@ Invariants:
 4. Journals are removed only when the manifest that makes them obsolete is durable.
 5. A damaged file is copied aside, durably, before it is replaced (sides.py).
 
-Locks: `_turn` (one checkpoint or load at a time), then `_mutex` (one commit at a time). No commit
-waits for `_turn`.
+Locks: `_turn` (one checkpoint or load at a time), then `_mutex` (one commit at a time). Commits
+may wait for a checkpoint (pace.py), so `_turn` is never held while a caller has its turn.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class FilePersistor:
         if self._snapshot is not None:
             yield from select(self._snapshot.groups(), wanted)
             return
-        with self._turn, self._background.held_off(), as_persistence_error(self._path, "read"):
+        with self._turn, as_persistence_error(self._path, "read"):
             with self._mutex:
                 commits, dirty, moves = list(self._commits), set(self._dirty), self._moves
             files = sides_under(self._sides.files, self._resolver, wanted)
