@@ -34,6 +34,8 @@ SHARED_BYTES_MAX = 1024
 """Size of documents up to which their texts are looked up: long ones hardly repeat."""
 
 Share = Callable[[str, str], str]
+Columns = tuple[list[str], list[str]]
+"""Keys of texts, and of lists."""
 
 
 def encode_plain_many(values: Sequence[object], paths: Sequence[str]) -> list[bytes]:
@@ -112,6 +114,7 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
     """
     found: list[Any] = []
     shared: dict[str, str] = {}
+    columns: Columns | None = None
     for start in range(0, len(values), DECODED_TOGETHER):
         some = values[start : start + DECODED_TOGETHER]
         text = b",".join(some)
@@ -120,12 +123,71 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
             raise ValueError("not each of the texts is one JSON value")
         if len(text) > SHARED_BYTES_MAX * len(rows):
             found += map(read_only, rows)
-        else:
+            continue
+        if start == 0:
+            columns = _columns(rows)
+        if columns is not None:
+            nested = _freeze_columns(rows, columns, shared.setdefault)
+            if text.count(b"[") + text.count(b"{") != nested:
+                columns = None  # something else is nested, or brackets are in texts
+        if columns is None:
             _freeze_items(rows, shared.setdefault)
             found += rows
+        else:
+            found += map(ReadOnlyDict, rows)
         if len(shared) > SHARED_MAX:
             shared.clear()
     return found
+
+
+def _columns(rows: list[Any]) -> Columns | None:
+    """Return the keys of texts that repeat and those of lists; None if something else is nested."""
+    if _kinds(rows) != {dict}:
+        return None
+    texts: list[str] = []
+    lists: list[str] = []
+    for key in rows[0]:
+        column = [row.get(key) for row in rows]
+        kinds = _kinds(column)
+        if dict in kinds:
+            return None
+        if list in kinds:
+            lists.append(key)
+        elif str in kinds and len(set(column)) < len(column):
+            texts.append(key)
+    return texts, lists
+
+
+def _freeze_columns(rows: list[Any], columns: Columns, share: Share) -> int:
+    """Make lists in dicts read-only, and share texts, in these columns.
+
+    Returns how many dicts and lists there are; that there are no others is seen by the brackets in
+    their JSON, in less time than a look at each value takes. -1: these rows are of another shape.
+    """
+    if _kinds(rows) != {dict}:
+        return -1
+    texts, lists = columns
+    nested = len(rows)
+    try:
+        for row in rows:
+            for key in texts:
+                text = row[key]
+                if type(text) is str:
+                    row[key] = share(text, text)
+            for key in lists:
+                inner = row[key]
+                if type(inner) is list:
+                    for at, item in enumerate(inner):
+                        kind = type(item)
+                        if kind is str:
+                            inner[at] = share(item, item)
+                        elif kind is list or kind is dict:
+                            return -1
+                    row[key] = ReadOnlyList(inner)
+                    nested += 1
+    except KeyError:
+        return -1
+    return nested
 
 
 def _freeze_items(items: list[Any], share: Share) -> None:

@@ -8,7 +8,7 @@ from itertools import accumulate, chain
 from typing import Any, TypeVar, overload
 
 from grebe.documents.models import UNREAD
-from grebe.documents.reading_ahead import FEW, reading_ahead
+from grebe.documents.reading_ahead import FEW, Unmade, fetching, reading_ahead
 from grebe.documents.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -35,9 +35,11 @@ class Results(Sequence[Snapshot[T]]):
 
     def __iter__(self) -> Iterator[Snapshot[T]]:
         """Yield the snapshots in order; reads ahead if each is looked at."""
-        rows = chain.from_iterable(self._chunks)
-        if self._length > FEW and self._chunks[-1][-1]._data is UNREAD:
-            return reading_ahead(rows)
+        chunks = self._chunks
+        rows = chain.from_iterable(chunks)
+        if self._length > FEW and chunks[-1][-1]._data is UNREAD:
+            only = chunks[0]
+            return reading_ahead(only.fetching() if type(only) is Unmade else fetching(rows))
         return rows
 
     @overload

@@ -17,11 +17,11 @@ from grebe.core.tree import Tree
 from grebe.documents import scanning
 from grebe.documents.conditions import Condition
 from grebe.documents.indexes import Index, Indexes
-from grebe.documents.models import UNREAD, Adapter, PlainAdapter
+from grebe.documents.models import PLAIN, UNREAD, Adapter, PlainAdapter
 from grebe.documents.orders import sort
 from grebe.documents.planning import Explanation, Plan, plan
-from grebe.documents.query import Query
-from grebe.documents.reading_ahead import read_all
+from grebe.documents.query import EVERYTHING, Query
+from grebe.documents.reading_ahead import Unmade, read_all
 from grebe.documents.results import Results
 from grebe.documents.snapshot import Snapshot, snapshots_of
 
@@ -68,8 +68,20 @@ class Finder:
 
     def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """Return the documents of a query in order."""
-        found = self._answer(query)[0]
+        unmade = self._unmade(query._source) if query._spec is EVERYTHING else None
+        found = self._answer(query)[0] if unmade is None else unmade
         return Results((found,), len(found)) if found else Results()
+
+    def _unmade(self, source: Any) -> Unmade[Any] | None:
+        """Return the documents of a large collection, if nobody has looked at the last of them."""
+        node = self._tree.collections.get(source._scope)
+        if node is None or len(node.documents) < MANY or source._adapter() is not PLAIN:
+            return None
+        with self._lock:
+            entries = list(node.documents.values())
+            if not entries or entries[-1].view is not None:
+                return None
+            return Unmade(source, list(node.documents), entries)
 
     def explain(self, query: Query[Any]) -> Explanation:
         """Answer a query and tell how."""

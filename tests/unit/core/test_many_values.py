@@ -143,6 +143,41 @@ def test_any_values_are_decoded_as_alone(values: list[Any]):
     assert_decoded_as_alone([{"n": value, "text": "x", "one": 1, "yes": True} for value in values])
 
 
+OTHERS: list[Any] = [
+    1,
+    "x",
+    [],
+    [{}],
+    {},
+    {"n": 1, "city": "Lima"},
+    {"n": [1], "city": "Lima", "in": ["x"], "more": None},
+    {"n": 1, "city": ["Lima"], "in": "x"},
+    {"n": 1, "city": {"x": []}, "in": ["x"]},
+    {"n": 1, "city": None, "in": None},
+    {"n": 1, "city": "[", "in": ["x"]},
+    {"n": 1, "city": "x", "in": ["{", 1, True, None, 1.0]},
+    {"n": 1, "city": "x", "in": [1, ["x", {"y": [1]}]]},
+    {"n": 1, "city": "x", "in": {"x": "y"}},
+    {"in": ["x"], "city": "x", "n": True},
+    {"n": 1, "city": "x", "in": ["x"], "new": [[1], {"a": {}}]},
+]
+
+
+@pytest.mark.parametrize("other", range(len(OTHERS)))
+def test_documents_of_another_shape_among_others(other: int):
+    """Alone, and all of those that are decoded together, or all but one."""
+    shape = {"n": 1, "city": "Lima", "in": ["a", "b"]}
+    for count in (1, 3, 4, 5):
+        odd = [OTHERS[other]] * count
+        for values in ([shape] * 4 + odd, odd + [shape] * 4, [shape] * 5 + odd + [shape] * 6):
+            assert_decoded_as_alone(values)
+
+
+def test_types_that_are_equal_are_not_mixed_up():
+    """1, 1.0 and True are one key of a dict."""
+    assert_decoded_as_alone([{"n": one, "in": [one]} for one in (1, "1", True, 1.0, "x", 1) * 3])
+
+
 @pytest.mark.parametrize("size", [10, 5000])
 def test_texts_are_shared_in_small_documents(size: int):
     """Long documents hardly repeat themselves, and looking their texts up takes longer."""

@@ -14,6 +14,7 @@ from grebe import field
 from grebe.documents import reading_ahead
 from grebe.documents.models import UNREAD
 from grebe.persistors import MemoryPersistor
+from grebe.store import finding
 
 OpenStore = Callable[..., grebe.Store]
 COUNT = 3 * reading_ahead.FEW
@@ -24,15 +25,31 @@ class Numbered:
     n: int
 
 
+@dataclasses.dataclass
+class Everything:
+    n: int
+    city: str
+    tags: list[Any]
+
+
 def document(number: int) -> dict[str, Any]:
     return {"n": number, "city": f"city {number % 3}", "tags": ["a", {"deep": [number]}]}
 
 
-@pytest.fixture
-def users(store: grebe.Store) -> grebe.Collection[Any]:
+@pytest.fixture(params=["made at once", "made when looked at"])
+def users(
+    store: grebe.Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> grebe.Collection[Any]:
+    if request.param == "made when looked at":
+        monkeypatch.setattr(finding, "MANY", 2)
     users: grebe.Collection[Any] = store.collection("users")
     users.create_many({f"{number}": document(number) for number in range(COUNT)})
     return users
+
+
+def views(users: grebe.Collection[Any]) -> list[Any]:
+    documents = users._engine.tree.collections["users"].documents
+    return [entry.view for entry in documents.values()]
 
 
 def read(results: Any) -> int:
@@ -141,3 +158,58 @@ def test_the_garbage_collector_is_left_as_it_was(
         assert gc.isenabled() is enabled
     finally:
         gc.enable()
+
+
+@pytest.fixture
+def many(store: grebe.Store, monkeypatch: pytest.MonkeyPatch) -> grebe.Collection[Any]:
+    monkeypatch.setattr(finding, "MANY", COUNT)
+    many: grebe.Collection[Any] = store.collection("users")
+    many.create_many({f"{number}": document(number) for number in range(COUNT)})
+    return many
+
+
+def test_snapshots_of_many_documents_are_made_when_looked_at(
+    many: grebe.Collection[Any],
+) -> None:
+    """One by one, or those of a slice; and they are the ones that everybody gets."""
+    results = many.get()
+    assert len(results) == COUNT
+    assert views(many) == [None] * COUNT
+    assert results[3] is many.doc("3").get()
+    assert results[-2].id == f"{COUNT - 2}"
+    assert results[5:7] == [many.doc("5").get(), many.doc("6").get()]
+    assert [number for number, view in enumerate(views(many)) if view] == [3, 5, 6, COUNT - 2]
+    with pytest.raises(IndexError):
+        results[COUNT]
+    assert results == many.get() == list(many)
+
+
+def test_results_are_of_one_moment(many: grebe.Collection[Any]) -> None:
+    """Also for documents whose snapshots are made later."""
+    results, again = many.get(), many.get()
+    many.doc("1").set({"n": -1})
+    many.doc("2").delete()
+    many.doc("new").set({"n": -2})
+    assert [snapshot.data for snapshot in results] == [document(n) for n in range(COUNT)]
+    assert again[1].data == document(1)
+    assert [s.data["n"] for s in many] == [0, -1, *range(3, COUNT), -2]
+
+
+def test_documents_that_were_looked_at_keep_their_snapshots(
+    store: grebe.Store, many: grebe.Collection[Any]
+) -> None:
+    """Among those that are read ahead; those of a model are not taken for plain ones."""
+    kept = many.doc(f"{COUNT - 9}").get()
+    assert kept is not None
+    data = kept.data
+    through_model = store.collection("users", model=Everything).doc(f"{COUNT - 8}").get()
+    assert through_model is not None
+    assert through_model.data == Everything(**document(COUNT - 8))
+    plain: grebe.Collection[Any] = store.collection("users", model=None)
+    rows = []
+    for row in plain.get():
+        assert row.data == document(int(row.id))
+        rows.append(row)
+    assert rows[COUNT - 9] is kept
+    assert rows[COUNT - 9].data is data
+    assert len(rows) == COUNT
