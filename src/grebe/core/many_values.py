@@ -34,6 +34,8 @@ SHARED_BYTES_MAX = 1024
 """Size of documents up to which their texts are looked up: long ones hardly repeat."""
 
 Share = Callable[[str, str], str]
+Shared = dict[Any, Any]
+"""Texts, and what was in lists of texts, by themselves."""
 Columns = tuple[list[str], list[str]]
 """Keys of texts, and of lists."""
 
@@ -113,7 +115,7 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
     [{'n': 1}, [2]]
     """
     found: list[Any] = []
-    shared: dict[str, str] = {}
+    shared: Shared = {}
     columns: Columns | None = None
     for start in range(0, len(values), DECODED_TOGETHER):
         some = values[start : start + DECODED_TOGETHER]
@@ -127,7 +129,7 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
         if start == 0:
             columns = _columns(rows)
         if columns is not None:
-            nested = _freeze_columns(rows, columns, shared.setdefault)
+            nested = _freeze_columns(rows, columns, shared)
             if text.count(b"[") + text.count(b"{") != nested:
                 columns = None  # something else is nested, or brackets are in texts
         if columns is None:
@@ -158,7 +160,7 @@ def _columns(rows: list[Any]) -> Columns | None:
     return texts, lists
 
 
-def _freeze_columns(rows: list[Any], columns: Columns, share: Share) -> int:
+def _freeze_columns(rows: list[Any], columns: Columns, shared: Shared) -> int:
     """Make lists in dicts read-only, and share texts, in these columns.
 
     Returns how many dicts and lists there are; that there are no others is seen by the brackets in
@@ -167,6 +169,7 @@ def _freeze_columns(rows: list[Any], columns: Columns, share: Share) -> int:
     if _kinds(rows) != {dict}:
         return -1
     texts, lists = columns
+    share, known = shared.setdefault, shared.get
     nested = len(rows)
     try:
         for row in rows:
@@ -177,17 +180,21 @@ def _freeze_columns(rows: list[Any], columns: Columns, share: Share) -> int:
             for key in lists:
                 inner = row[key]
                 if type(inner) is list:
-                    for at, item in enumerate(inner):
-                        kind = type(item)
-                        if kind is str:
-                            inner[at] = share(item, item)
-                        elif kind is list or kind is dict:
-                            return -1
-                    row[key] = ReadOnlyList(inner)
+                    # Not the list itself, as two copies of documents would have one list then.
+                    row[key] = ReadOnlyList(known(tuple(inner)) or _share_items(inner, shared))
                     nested += 1
-    except KeyError:
+    except (KeyError, TypeError):  # a field is missing; something that is nested has no hash
         return -1
     return nested
+
+
+def _share_items(items: list[Any], shared: Shared) -> Sequence[Any]:
+    """Return what is in a list, with texts that are known; remember it if all are texts."""
+    if _kinds(items) != {str}:
+        return items  # True, 1 and 1.0 are not to be taken for each other
+    texts = tuple(map(shared.setdefault, items, items))
+    shared[texts] = texts
+    return texts
 
 
 def _freeze_items(items: list[Any], share: Share) -> None:

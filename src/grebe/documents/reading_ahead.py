@@ -29,16 +29,16 @@ BLOCK_BYTES = 1 << 20
 """JSON that is decoded ahead, at most."""
 
 
-def reading_ahead(fetch: Fetch[T]) -> Iterator[Snapshot[T]]:
-    """Yield snapshots; once `FEW` have all been looked at, decode the next before they are."""
-    seen = [row for part in fetch(FEW, False) for row in part]
-    yield from seen
-    is_looked_at = all(row._data is not UNREAD for row in seen)
-    size = 8 * FEW
-    while seen:
-        seen = []
-        for seen in fetch(size, is_looked_at):
-            yield from seen
+def reading_ahead(fetch: Fetch[T]) -> Iterator[list[Snapshot[T]]]:
+    """Yield snapshots in parts; once `FEW` were all looked at, the next are decoded before."""
+    few = [row for part in fetch(FEW, False) for row in part]
+    yield few
+    is_looked_at = all(row._data is not UNREAD for row in few)
+    size, part = 8 * FEW, few
+    while part:
+        part = []
+        for part in fetch(size, is_looked_at):
+            yield part
         size = min(8 * size, BLOCK_MAX)
 
 

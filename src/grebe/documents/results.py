@@ -39,7 +39,8 @@ class Results(Sequence[Snapshot[T]]):
         rows = chain.from_iterable(chunks)
         if self._length > FEW and chunks[-1][-1]._data is UNREAD:
             only = chunks[0]
-            return reading_ahead(only.fetching() if type(only) is Unmade else fetching(rows))
+            fetch = only.fetching() if type(only) is Unmade else fetching(rows)
+            return chain.from_iterable(reading_ahead(fetch))
         return rows
 
     @overload

@@ -178,6 +178,17 @@ def test_types_that_are_equal_are_not_mixed_up():
     assert_decoded_as_alone([{"n": one, "in": [one]} for one in (1, "1", True, 1.0, "x", 1) * 3])
 
 
+def test_lists_of_equal_texts_are_lists_of_their_own():
+    """Only the texts are shared: documents that are copied together must not share a list."""
+    values = [{"in": ["a", "b"]}, {"in": ["a", "b"]}, {"in": ["b", "c"]}, {"in": []}]
+    found = decode_plain_many([encode_plain(value, "a/1") for value in values])
+    assert found[0]["in"][0] is found[1]["in"][0]
+    assert found[0]["in"][1] is found[2]["in"][0]
+    first, second, *_ = copy.deepcopy(found)
+    first["in"].append("c")
+    assert second == values[1]
+
+
 @pytest.mark.parametrize("size", [10, 5000])
 def test_texts_are_shared_in_small_documents(size: int):
     """Long documents hardly repeat themselves, and looking their texts up takes longer."""
