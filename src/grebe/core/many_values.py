@@ -30,12 +30,12 @@ TOGETHER = 1000
 DECODED_TOGETHER = 128
 SHARED_MAX = 1024
 """Texts that are remembered. They are few where they repeat, and forgotten where they do not."""
+REPEATED_MIN = 1 / 16
+"""Share of a field's texts that others repeat, among documents that are decoded together."""
 SHARED_BYTES_MAX = 1024
 """Size of documents up to which their texts are looked up: long ones hardly repeat."""
 
 Share = Callable[[str, str], str]
-Shared = dict[Any, Any]
-"""Texts, and what was in lists of texts, by themselves."""
 Columns = tuple[list[str], list[str]]
 """Keys of texts, and of lists."""
 
@@ -101,6 +101,22 @@ def _kinds(column: Iterable[Any]) -> set[type]:
     return {kinds[0]} if kinds and kinds.count(kinds[0]) == len(kinds) else set(kinds)
 
 
+class _Known(dict[Any, Any]):
+    """Texts, and what was in lists of texts, by themselves; others are given back as they are.
+
+    Looking up is faster than a call. True, 1 and 1.0 must not be taken for each other.
+    """
+
+    def __missing__(self, value: Any) -> Any:
+        """Remember a text, or a tuple of texts."""
+        if type(value) is tuple and _kinds(value) == {str}:
+            value = tuple([self[text] for text in value])
+        elif type(value) is not str:
+            return value
+        self[value] = value
+        return value
+
+
 def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
     """Return the read-only values of documents' JSON, as `decode_plain` does. O(size).
 
@@ -115,7 +131,7 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
     [{'n': 1}, [2]]
     """
     found: list[Any] = []
-    shared: Shared = {}
+    shared = _Known()
     columns: Columns | None = None
     for start in range(0, len(values), DECODED_TOGETHER):
         some = values[start : start + DECODED_TOGETHER]
@@ -155,12 +171,12 @@ def _columns(rows: list[Any]) -> Columns | None:
             return None
         if list in kinds:
             lists.append(key)
-        elif str in kinds and len(set(column)) < len(column):
+        elif str in kinds and len(column) - len(set(column)) >= REPEATED_MIN * len(column):
             texts.append(key)
     return texts, lists
 
 
-def _freeze_columns(rows: list[Any], columns: Columns, shared: Shared) -> int:
+def _freeze_columns(rows: list[Any], columns: Columns, known: _Known) -> int:
     """Make lists in dicts read-only, and share texts, in these columns.
 
     Returns how many dicts and lists there are; that there are no others is seen by the brackets in
@@ -169,32 +185,21 @@ def _freeze_columns(rows: list[Any], columns: Columns, shared: Shared) -> int:
     if _kinds(rows) != {dict}:
         return -1
     texts, lists = columns
-    share, known = shared.setdefault, shared.get
     nested = len(rows)
     try:
-        for row in rows:
-            for key in texts:
-                text = row[key]
-                if type(text) is str:
-                    row[key] = share(text, text)
-            for key in lists:
+        for key in texts:
+            for row in rows:
+                row[key] = known[row[key]]
+        for key in lists:
+            for row in rows:
                 inner = row[key]
                 if type(inner) is list:
                     # Not the list itself, as two copies of documents would have one list then.
-                    row[key] = ReadOnlyList(known(tuple(inner)) or _share_items(inner, shared))
+                    row[key] = ReadOnlyList(known[tuple(inner)])
                     nested += 1
     except (KeyError, TypeError):  # a field is missing; something that is nested has no hash
         return -1
     return nested
-
-
-def _share_items(items: list[Any], shared: Shared) -> Sequence[Any]:
-    """Return what is in a list, with texts that are known; remember it if all are texts."""
-    if _kinds(items) != {str}:
-        return items  # True, 1 and 1.0 are not to be taken for each other
-    texts = tuple(map(shared.setdefault, items, items))
-    shared[texts] = texts
-    return texts
 
 
 def _freeze_items(items: list[Any], share: Share) -> None:
