@@ -1,7 +1,8 @@
-"""Disk use and bytes written while all of 100,000 documents are overwritten ten times.
+"""Disk use and bytes written while 100,000 documents are overwritten, ten times over.
 
-Each round writes every document, in batches of 1,000 with a commit after each; checkpoints come by
-themselves. The size of the directory is added up after every operation that can make it larger.
+Each round writes every document, in batches of 1,000 with a commit after each; or a share of them,
+spread evenly, in a single commit. Checkpoints come by themselves. The size of the directory is
+added up after every operation that can make it larger.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from measure import DOCUMENT_BYTES, Bar, Report, Settings, Watch, document, enco
 
 ROUNDS = 10
 BATCH = 1_000
+SHARES = (15, 25, 50, 75, 99, 100)
+"""Percent of the documents that a single commit replaces."""
 ALLOWANCE_BYTES = 2 << 20
 USE_MAX = 2.5
 
@@ -28,11 +31,12 @@ def run(settings: Settings) -> Report:
         f"disk use: {count:,} documents of {DOCUMENT_BYTES} bytes overwritten {ROUNDS} times",
         ["", "payload, MB", "largest use, MB", "x payload", "x without 2 MiB", "written x", "s"],
     )
-    for batch in (BATCH, count):
-        found = fresh("disk_use", "overwrite", settings, count=count, batch=batch)
+    cases = [(f"commits of {BATCH:,}", BATCH, 100)]
+    cases += [(f"commits of {percent} %", count, percent) for percent in SHARES]
+    for name, batch, percent in cases:
+        found = fresh("disk_use", "overwrite", settings, count=count, batch=batch, percent=percent)
         payload, largest = found["payload"], found["largest"]
         share = (largest - ALLOWANCE_BYTES) / payload
-        name = f"commits of {batch:,}"
         report.rows.append(
             [
                 name,
@@ -40,12 +44,12 @@ def run(settings: Settings) -> Report:
                 largest / 1e6,
                 largest / payload,
                 share,
-                found["written"] / (payload * ROUNDS),
+                found["written"] / (payload * ROUNDS * percent / 100),
                 found["seconds"],
             ]
         )
         report.bars.append(Bar(f"{name}: (largest use - 2 MiB) / payload", share, USE_MAX))
-    report.notes.append("payload: the JSON of all documents; written: bytes per byte of payload")
+    report.notes.append("payload: the JSON of all documents; written: bytes per overwritten byte")
     return report
 
 
@@ -129,7 +133,7 @@ class MeteredFileSystem(OsFileSystem):
         self._meter.changed(path, -1)
 
 
-def overwrite(count: int, batch: int) -> Mapping[str, Any]:
+def overwrite(count: int, batch: int, percent: int) -> Mapping[str, Any]:
     """Return the largest disk use, the bytes written, and the time it took."""
     meter = Meter()
     with scratch() as directory:
@@ -145,9 +149,10 @@ def overwrite(count: int, batch: int) -> Mapping[str, Any]:
         with Watch() as watch:
             for revision in range(1, ROUNDS + 1):
                 for start in range(0, count, batch):
-                    some = range(start, min(start + batch, count))
                     with store.batch():
-                        for n in some:
+                        for n in range(start, min(start + batch, count)):
+                            if (n * 37 + revision * 11) % 100 >= percent:
+                                continue
                             users.doc(f"{n:06d}").set(document(n, revision))
                     store.commit()
         written = meter.written - filled

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from grebe.persistors.file import checkpoint
+from grebe.persistors.file import remainder
 
 
 @pytest.fixture(autouse=True)
-def small_files_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have files that the journals replace go before the new ones, however small they are."""
-    monkeypatch.setattr(checkpoint, "LET_GO_BYTES_MIN", 0)
-    monkeypatch.setattr(checkpoint, "LET_GO_SHARE", 0)
+def small_files_leave_remainders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files replaced by their remainders, however small they are and however much that is."""
+    monkeypatch.setattr(remainder, "ROOM_BYTES", 0)
+    monkeypatch.setattr(remainder, "ROOM_SHARE", 0)
+    monkeypatch.setattr(remainder, "LEFT_OUT_SHARE_MIN", 0)

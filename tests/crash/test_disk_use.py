@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from grebe.core.operation import Batch, Put
+from grebe.persistors.file import remainder
 from grebe.persistors.file.filesystem import NewFile, OsFileSystem
 from grebe.persistors.file.persistor import FilePersistor
 from tests.crash.harness import report
@@ -21,6 +22,12 @@ CHECKPOINT_BYTES = 8_000
 USE_MAX = 2.5
 WRITTEN_MAX = 8.0
 """The journal has each byte once; a checkpoint of 0.2 payloads writes a whole one."""
+
+
+@pytest.fixture(autouse=True)
+def small_files_leave_remainders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have as much room as fits these files; what is to be left out of them is as everywhere."""
+    monkeypatch.setattr(remainder, "ROOM_BYTES", CHECKPOINT_BYTES)
 
 
 class MeteredFile:
@@ -100,20 +107,31 @@ def test_overwriting_everything(directory: Path):
 
 
 @pytest.mark.slow
-def test_overwriting_everything_at_once(directory: Path):
-    """Each commit has all documents: an old file or a new one, and one journal."""
+@pytest.mark.parametrize("percent", [15, 25, 40, 60, 80, 95, 99, 100])
+@pytest.mark.parametrize("partitions", ["a", "abc"])
+def test_overwriting_much_at_once(directory: Path, percent: int, partitions: str):
+    """Each commit replaces much of all partitions: files, a journal and a remainder have room."""
     fs = Meter(directory)
     persistor = FilePersistor(directory, file_system=fs, checkpoint_bytes=CHECKPOINT_BYTES)
     persistor.open()
-    for revision in range(TIMES):
-        overwrite(persistor, revision, DOCUMENTS)
+    batches = [
+        [
+            document(number, revision)._replace(partition=partitions[number % len(partitions)])
+            for number in range(DOCUMENTS)
+            if not revision or (number * 37 + revision * 11) % 100 < percent
+        ]
+        for revision in range(TIMES)
+    ]
+    for batch in batches:
+        persistor.commit(Batch(batch))
     persistor.close()
-    payload = sum(len(document(number, 0).value) for number in range(DOCUMENTS))
+    payload = sum(len(put.value) for put in batches[0])
     use = (fs.largest - 2 * CHECKPOINT_BYTES) / payload
-    report(f"disk use {use:.2f} x payload, in batches of everything")
+    written = fs.written / sum(len(put.value) for batch in batches for put in batch)
+    report(f"{percent} % at once: disk use {use:.2f} x payload, {written:.2f} bytes written each")
     assert use < USE_MAX
-    values = {value for _, _, _, value in state_of(persistor).documents}
-    assert values == {document(0, TIMES - 1).value}
+    found = {path: value for path, _, _, value in state_of(persistor).documents}
+    assert found == {put.path: put.value for batch in batches for put in batch}
 
 
 def test_a_commit_costs_what_changed(tmp_path: Path):

@@ -6,6 +6,7 @@ Numbers in brackets are those of the rules at the end of the persistence contrac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,13 +14,15 @@ import pytest
 from grebe.core.operation import Batch
 from grebe.errors import GrebeError
 from grebe.persistence.formats.journal import JournalRecord, encode_record
-from grebe.persistors.file import checkpoint, persistor, recovery
+from grebe.persistence.formats.partition import no_value
+from grebe.persistors.file import checkpoint, persistor, recovery, remainder, sides
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.names import MANIFEST
 from grebe.testing import FaultyFileSystem
 from grebe.testing.faults import FaultyFile
 from tests.crash import test_faults
 from tests.crash.harness import SEED, Result, Run, examine, report, second_lives
+from tests.crash.test_readers import after, read_beside
 from tests.crash.workloads import WORKLOADS
 
 Patch = pytest.MonkeyPatch
@@ -227,23 +230,49 @@ def failed_commit_counts_twice(patch: Patch) -> None:
     patch.setattr(recovery, "_supersede", lambda *_: None)
 
 
-def file_let_go_that_is_needed(patch: Patch) -> None:
-    """(7) A partition file goes though the journals do not replace all of it."""
-    patch.setattr(checkpoint, "_is_same", lambda *_: True)
+def value_left_out_that_is_needed(patch: Patch) -> None:
+    """(4) A remainder lacks the value of a document that no later commit puts."""
+    leave_out = remainder._leave_out
+
+    def leave_out_more(tree: Any, side: Any, job: Any) -> tuple[int, int]:
+        found = leave_out(tree, side, job)
+        for place in list(tree.walk()):
+            tree.put(place.path, no_value(encrypted=side[1]))
+        return found
+
+    patch.setattr(remainder, "_leave_out", leave_out_more)
 
 
-def file_let_go_before_the_manifest(patch: Patch) -> None:
-    """(7) A partition file goes before the manifest that does without it is durable."""
+def remainder_as_of_the_last_commit(patch: Patch) -> None:
+    """(4) A remainder counts as including the commits that it waits for."""
+    encode = remainder.encode_partition
 
-    def let_go(self: persistor.FilePersistor, job: Any, contents: Any) -> None:
-        manifest = self._sides.manifest
-        gone = checkpoint.superseded(contents, job, manifest)
-        checkpoint.remove_files(self._fs, self._path, gone)
-        if gone:
-            self._write_manifest(checkpoint.without(manifest, gone), job.by)
-            self._sides.keep(set(self._sides.files.values()).difference(gone))
+    def encode_as_new(store: str, partition: str, encrypted: bool, lsn: int, *rest: Any, **kw: Any):  # type: ignore[no-untyped-def]
+        return encode(store, partition, encrypted, max(lsn, kw["awaits"]), *rest, **kw)
 
-    patch.setattr(persistor.FilePersistor, "_let_go", let_go)
+    patch.setattr(remainder, "encode_partition", encode_as_new)
+
+
+def remainder_as_old_as_the_manifest(patch: Patch) -> None:
+    """(1) A remainder is not newer than the manifest, which says that it is another file."""
+    patch.setattr(remainder, "open_journal", lambda *_: [])
+    encode = remainder.encode_partition
+
+    def encode_as_old(store: str, partition: str, encrypted: bool, lsn: int, *rest: Any, **kw: Any):  # type: ignore[no-untyped-def]
+        return encode(store, partition, encrypted, lsn - 1, *rest, **kw)
+
+    patch.setattr(remainder, "encode_partition", encode_as_old)
+
+
+def remainder_taken_for_all(patch: Patch) -> None:
+    """(3) Who has not read the commits that a remainder waits for takes it all the same."""
+    awaiting = sides.read_partition
+
+    def read_partition(*arguments: Any, **kw: Any):  # type: ignore[no-untyped-def]
+        header, groups = awaiting(*arguments, **kw)
+        return replace(header, awaits=0), groups
+
+    patch.setattr(sides, "read_partition", read_partition)
 
 
 # --- how they are noticed
@@ -287,8 +316,11 @@ MUTATIONS: list[tuple[Callable[[Patch], None], Callable[[], Result]]] = [
     (carry_left_out, power("moves")),
     (recovered_not_written_anew, killed("commits")),
     (checkpoint_without_sealing, killed("commits")),
-    (file_let_go_that_is_needed, power("replaced")),
-    (file_let_go_before_the_manifest, power("replaced")),
+    (checkpoint_without_sealing, killed("replaced")),
+    (value_left_out_that_is_needed, power("replaced")),
+    (remainder_as_of_the_last_commit, power("replaced")),
+    (remainder_as_old_as_the_manifest, power("replaced")),
+    (remainder_taken_for_all, lambda: read_beside("left out", after("commit 2"))),
     (failed_sync_retried, faults("syncs fail once", "other")),
     (journal_kept_after_failure, faults("short write", "other")),
     (sync_error_swallowed, faults("syncs fail once", "other")),

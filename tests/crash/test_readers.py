@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from grebe.errors import PersistenceError
 from grebe.testing import SimulatedFileSystem
-from tests.crash.harness import ROUNDS, SEED, Run, report
+from tests.crash.harness import ROUNDS, SEED, Result, Run, report
 from tests.crash.oracle import State, open_on, state_of
 from tests.crash.workloads import WORKLOADS
 
@@ -46,28 +47,65 @@ def walk(every: int) -> Callable[[int], int]:
     return lambda call: call // every
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["checkpoints", "moves", "busy"])
-def test_a_reader_sees_one_commit(name: str):
-    """A reader sees a commit that was the last one at some moment while it read."""
+Views = Callable[[Run], Iterator[tuple[int, Callable[[int], int]]]]
+"""Gives the moments at which readers begin, and how time goes on for each."""
+
+
+def some(count: int) -> Views:
+    """Return random views."""
+
+    def views(run: Run) -> Iterator[tuple[int, Callable[[int], int]]]:
+        rng = random.Random(SEED)
+        created = next(i for i, moment in enumerate(run.moments) if moment.what == "commit 1")
+        for _ in range(count):
+            pace = rng.choice(
+                [jump(rng.randrange(25), rng.randrange(1, 60)), walk(1), walk(2), walk(3)]
+            )
+            yield rng.randrange(created, len(run.moments)), pace
+
+    return views
+
+
+def after(what: str) -> Views:
+    """Return the views that begin behind a commit, with each jump from there."""
+
+    def views(run: Run) -> Iterator[tuple[int, Callable[[int], int]]]:
+        start = max(i for i, moment in enumerate(run.moments) if moment.what == what)
+        for at, length in itertools.product(range(25), range(1, len(run.moments) - start)):
+            yield start, jump(at, length)
+
+    return views
+
+
+def read_beside(name: str, views: Views) -> Result:
+    """Read while a writer works; each view is an image of the result."""
     run = Run()
     WORKLOADS[name](run)
-    rng = random.Random(SEED)
-    created = next(i for i, moment in enumerate(run.moments) if moment.what == "commit 1")
-    problems = []
-    views = 1000 * ROUNDS
-    for _ in range(views):
-        pace = rng.choice(
-            [jump(rng.randrange(25), rng.randrange(1, 60)), walk(1), walk(2), walk(3)]
-        )
-        timeline = Timeline(run, rng.randrange(created, len(run.moments)), pace)
+    result = Result(f"{name}, beside a writer", SEED, len(run.moments))
+    for start, pace in views(run):
+        timeline = Timeline(run, start, pace)
+        result.images += 1
         try:
             reader = open_on(timeline, read_only=True)
             found = state_of(reader)
         except PersistenceError as error:
-            problems.append(f"from {timeline.first} to {timeline.now}: {error!r}")
+            result.violations.append(f"from {timeline.first} to {timeline.now}: {error!r}")
             continue
         if found not in timeline.acceptable():
-            problems.append(f"from {timeline.first} to {timeline.now}: {found}")
-    report(f"{name}: {views} views beside a writer, {len(problems)} wrong (seed {SEED})")
-    assert not problems, "\n".join(problems[:5])
+            result.violations.append(f"from {timeline.first} to {timeline.now}: {found}")
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "views"),
+    [
+        *((name, some(1000 * ROUNDS)) for name in ("checkpoints", "moves", "busy", "replaced")),
+        ("left out", after("commit 2")),
+    ],
+)
+def test_a_reader_sees_one_commit(name: str, views: Views):
+    """A reader sees a commit that was the last one at some moment while it read."""
+    result = read_beside(name, views)
+    report(str(result))
+    assert not result.violations, "\n".join(result.violations[:5])

@@ -88,7 +88,7 @@ def moves(run: Run) -> None:
 
 
 def replaced(run: Run) -> None:
-    """Commits that leave nothing of a partition, so that its file goes before the new one is there.
+    """Commits that replace a partition, or most of it, so that a remainder takes its place first.
 
     Of others they leave one document, or the same documents in another order.
     """
@@ -120,6 +120,20 @@ def replaced(run: Run) -> None:
     _checkpoint_with_commits(run)
     all_anew("7")
     run.commit(Delete("v"), Put("v/1", value("8"), "b"))
+    run.checkpoint()
+    run.die()
+
+
+def left_out(run: Run) -> None:
+    """A remainder that waits for a commit behind others of the same journal."""
+    run.open()
+    run.commit(
+        *(Put(f"u/{n}", value("1"), "a") for n in range(3)), Put("s/1", b'"c2Vh"', "a", True)
+    )
+    run.checkpoint()
+    run.commit(Put("u/0", value("2"), "a"))
+    run.commit(*(Put(f"u/{n}", value("3"), "a") for n in range(1, 3)))
+    run.commit(Put("s/1", b'"c2Vi"', "a", True), Delete("u/2"))
     run.checkpoint()
     run.die()
 
@@ -212,4 +226,5 @@ WORKLOADS: dict[str, Workload] = {
     "moves": moves,
     "busy": busy,
     "replaced": replaced,
+    "left out": left_out,
 }

@@ -13,6 +13,9 @@ the first line) and `"mac":A` (of the first line up to there).
 H is the crc32 of the first line up to `,"crc32":`; each B that of 256 document lines with their
 ends, of L bytes together; the second and last line are compared as they are. Together they cover
 every byte. With the sizes a damaged line end does not take the following blocks along.
+
+A file of format 2 has `"awaits":N` behind its lsn: VALUE is missing (null, or "" where it would be
+base64) of some documents, each of which a commit up to N puts. See remainder.py.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from grebe.errors import CorruptDataError
 from grebe.persistence.formats.text import check_format, one_line
 
 FORMAT = 1
+FORMAT_AWAITING = 2
 BLOCK_LINES = 256
 GROUP_LINES = 32
 """Documents that are encoded without a pause, in less than a tenth of a millisecond."""
@@ -73,6 +77,17 @@ class PartitionHeader:
     """MAC of `text`, which covers the whole file by `digest`."""
     encryption: dict[str, Any] | None = None
     """The key header, kept here too in case the manifest is lost."""
+    awaits: int = 0
+    """Commit without which values are missing; 0: none are."""
+
+
+def no_value(*, encrypted: bool) -> bytes:
+    """Return what stands for a missing value, which is never one: None is no document.
+
+    >>> no_value(encrypted=False), no_value(encrypted=True)
+    (b'null', b'')
+    """
+    return b"" if encrypted else b"null"
 
 
 def encode_partition(
@@ -85,22 +100,24 @@ def encode_partition(
     pause: Callable[[], None] = lambda: None,
     tag: Callable[[bytes], str] | None = None,
     encryption: dict[str, Any] | None = None,
+    awaits: int = 0,
 ) -> tuple[PartitionHeader, list[bytes]]:
     """Return the header, and the file in parts to be written one after the other. O(size).
 
     `pause` is called now and then. `tag` gives the MAC of a text, in a store that has a key;
-    `encryption` is its key header.
+    `encryption` is its key header. With `awaits` some values may be `no_value`.
     """
     encode = encoding.encode
     blocks, count = _encode_blocks(documents, encrypted, pause)
     sums = tuple(f"{crc32(block):08x}" for block in blocks)
     sizes = tuple(map(len, blocks))
     fields: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT_AWAITING if awaits else FORMAT,
         "store": store,
         "partition": to_text(partition),
         **({"encrypted": True} if encrypted else {}),
         "lsn": lsn,
+        **({"awaits": awaits} if awaits else {}),
         "documents": count,
         "blocks": sums,
         "sizes": sizes,
@@ -131,6 +148,7 @@ def encode_partition(
         text,
         mac,
         encryption,
+        awaits,
     )
     return header, [line, *parts]
 
@@ -182,8 +200,9 @@ def decode_header(data: bytes, file: str, *, verify: bool = True) -> PartitionHe
         raise CorruptDataError(f"{file}: the first line does not match its checksum", file)
     try:
         fields = encoding.decode(start[len(b'{"grebe":') :] + b"}")
+        awaits = index(fields.get("awaits", 0))
         if whole:  # otherwise that is what may be damaged
-            check_format(fields["format"], FORMAT, file)
+            check_format(fields["format"], FORMAT_AWAITING if awaits else FORMAT, file)
         sizes = tuple(map(index, fields["sizes"]))
         return PartitionHeader(
             store=fields["store"],
@@ -199,6 +218,7 @@ def decode_header(data: bytes, file: str, *, verify: bool = True) -> PartitionHe
             text=start[: start.rfind(b',"mac":"')] if "mac" in fields else start,
             mac=fields.get("mac"),
             encryption=fields.get("encryption"),
+            awaits=awaits,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptDataError(f"{file}: the first line is no header of Grebe's", file) from error

@@ -2,11 +2,11 @@
 
 Steps, each durable before the next begins:
 1. The journal in use is closed (by the persistor); later commits begin another.
-2. If commits moved documents, what moved is written to a journal of its own, the carry. Partition
+2. A large file of which the journals replace much is replaced by what they leave of it
+   (remainder.py): its room is needed for the new one.
+3. If commits moved documents, what moved is written to a journal of its own, the carry. Partition
    files are replaced one after the other: after a crash in between, the source of a move may have
    lost a document already that its target has not got yet.
-3. A large file of which nothing is left, as the journals replace all of it, is removed first: the
-   manifest ceases to list it, then the file goes. Its room is needed for the new one.
 4. Each partition that changed is replaced; the directory is synced.
 5. The manifest is replaced; the directory is synced. This is the commit point of the checkpoint.
 6. Files of emptied partitions and the old journals are removed; the directory is synced.
@@ -17,14 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 from grebe.core.operation import Clear, Delete, Move, Put, PutMany
-from grebe.core.tree import Tree
 from grebe.persistence.contents import Contents, Side
 from grebe.persistence.formats.journal import JournalRecord, encode_journal_header, encode_record
 from grebe.persistence.formats.partition import encode_partition
@@ -56,10 +53,6 @@ class CheckpointJob:
     """The key as it was then: one that comes meanwhile may go again."""
 
 
-LET_GO_BYTES_MIN = 1_048_576
-"""Size of a partition file from which on it is worth asking whether it is replaced as a whole."""
-LET_GO_SHARE = 0.3
-"""... beside it the journals must be this large; smaller ones leave room for a third file."""
 RESERVE_SHARE = 8
 """A journal is at most by this part longer than what is in it, or by RESERVE_BYTES_MIN."""
 RESERVE_BYTES_MIN = 16384
@@ -165,7 +158,7 @@ def close_doubtful(file: NewFile) -> None:
 
 
 def carry_record(contents: Contents, lsn: int) -> JournalRecord | None:
-    """Return the carry of a checkpoint at commit `lsn`: see the module, step 2."""
+    """Return the carry of a checkpoint at commit `lsn`: see the module, step 3."""
     puts = []
     for side, moved in contents.moved.items():
         tree = contents.sides[side]
@@ -174,54 +167,6 @@ def carry_record(contents: Contents, lsn: int) -> JournalRecord | None:
             if value is not None:
                 puts.append(Put(path, value, *side))
     return JournalRecord(lsn, tuple(puts), carry=True) if puts else None
-
-
-def superseded(contents: Contents, job: CheckpointJob, manifest: Manifest) -> list[str]:
-    """Return the large files without which the journals give the same partition: see step 3.
-
-    The same documents in the same order; so a crash before the new file is there changes nothing.
-    O(journals), if there is such a large file.
-    """
-    large = {
-        (listed.partition, listed.encrypted): name
-        for name, listed in manifest.partitions.items()
-        if listed.size >= LET_GO_BYTES_MIN and job.journal_bytes >= listed.size * LET_GO_SHARE
-    }
-    wanted = [
-        side
-        for side in large.keys() & contents.changed
-        if side in contents.sides and contents.floors.get(side) == manifest.lsn
-    ]
-    if not wanted or job.moves:  # with moves a partition's documents come from others too
-        return []
-    alone = Contents(job.pause)
-    for commit in job.commits:
-        for operation in commit.operations:
-            alone.apply(operation, commit.lsn, plain_only=commit.plain_only)
-    return [
-        large[side]
-        for side in wanted
-        if side in alone.sides and _is_same(alone.sides[side], contents.sides[side])
-    ]
-
-
-def _is_same(left: Tree[bytes], right: Tree[bytes]) -> bool:
-    """Tell whether two trees have the same documents, from the same operations, in one order."""
-    return all(
-        one is not None
-        and other is not None
-        and one.path == other.path
-        and list(one.documents) == list(other.documents)
-        and all(map(operator.is_, one.documents.values(), other.documents.values()))
-        for one, other in zip_longest(left.nodes(), right.nodes())
-    )
-
-
-def without(manifest: Manifest, obsolete: Iterable[str]) -> Manifest:
-    """Return a manifest that calls some of its files removed."""
-    gone = list(obsolete)
-    kept = {name: listed for name, listed in manifest.partitions.items() if name not in gone}
-    return replace(manifest, partitions=kept, removed=(*manifest.removed, *gone))
 
 
 def write_partitions(

@@ -24,6 +24,7 @@ from grebe.persistence.formats.partition import (
     block_position,
     decode_block,
     decode_header,
+    no_value,
     partition_size,
 )
 from grebe.persistors.file.filesystem import FileSystem, write_file
@@ -99,12 +100,21 @@ def _salvage_blocks(data: bytes, file: str, header: PartitionHeader) -> Salvage:
         for place in dict.fromkeys([position, moved]):
             with contextlib.suppress(CorruptDataError, ValueError, IndexError):
                 found = list(decode_block(data, header, number, place, file))
+                if header.awaits:
+                    found = [_with_values(group) for group in found]
                 groups += found
                 salvaged += sum(len(group.ids) for group in found)
                 break
     lost = max(0, header.documents - salvaged)
     side = header.partition, header.encrypted
     return Salvage(side, header.lsn, groups, salvaged, lost)
+
+
+def _with_values(group: RecordGroup) -> RecordGroup:
+    """Return the documents that have a value: the others are lost with a journal."""
+    missing = no_value(encrypted=group.encrypted)
+    rows = [row for row in zip(group.ids, group.values, strict=True) if row[1] != missing]
+    return group._replace(ids=[row[0] for row in rows], values=[row[1] for row in rows])
 
 
 def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Salvage | None:

@@ -41,9 +41,7 @@ from grebe.persistors.file.checkpoint import (
     carry_record,
     next_manifest,
     remove_files,
-    superseded,
     touched_sides,
-    without,
     write_manifest,
     write_partitions,
 )
@@ -63,6 +61,7 @@ from grebe.persistors.file.reading import (
     sides_under,
 )
 from grebe.persistors.file.recovery import Found, read_directory
+from grebe.persistors.file.remainder import open_journal, write_remainders
 from grebe.persistors.file.sides import SideReader
 
 log = logging.getLogger("grebe")
@@ -176,13 +175,15 @@ class FilePersistor:
         self._background.wait_for_room(self._journal_bytes, batch)
         with self._mutex, self._writing:
             before = self._metadata
-            record = JournalRecord(self._lsn + 1, batch.parts, batch.metadata)
+            records = open_journal(self._sides.manifest, self._lsn)
+            record = JournalRecord(self._lsn + len(records) + 1, batch.parts, batch.metadata)
+            records.append(record)
             try:
                 if batch.metadata is not None:  # it may bring a key
                     self._authentication.follow(batch.metadata)
-                self._append(record)
+                self._append(records)
                 self._note(record)
-                self._commits.append(record)
+                self._commits += records
                 self._lsn = record.lsn
             except BaseException:
                 self._set_metadata(before)
@@ -320,19 +321,20 @@ class FilePersistor:
             release, self._release = self._release, None
             release()
 
-    def _append(self, record: JournalRecord) -> None:
+    def _append(self, records: list[JournalRecord]) -> None:
         writer = self._writer
         if writer is None:
             # What recovery accepted may be in the page cache only: it is written anew first.
-            self._writer = self._new_journal([*self._unsealed, record])
+            self._writer = self._new_journal([*self._unsealed, *records])
             self._unsealed = []
             return
         before = writer.size
         try:
             # If it fails, its tail is in doubt, on the disk and in the page cache: the caller goes
             # on in another file.
-            by = self._authentication.by
-            writer.append(record if by is None else signed(record, self._sides.manifest.store, by))
+            by, store = self._authentication.by, self._sides.manifest.store
+            for record in records:
+                writer.append(record if by is None else signed(record, store, by))
         finally:
             self._journal_bytes += writer.size - before
 
@@ -382,6 +384,7 @@ class FilePersistor:
         if job is None:
             return
         try:
+            write_remainders(self._fs, self._path, self._sides, job)
             self._finish_checkpoint(job, self._fold_and_carry(job))
         except BaseException:
             with self._mutex:
@@ -412,7 +415,7 @@ class FilePersistor:
             ):
                 # A replaced file must be newer than the manifest, as by any other checkpoint.
                 record = JournalRecord(self._lsn + 1, ())
-                self._append(record)
+                self._append([record])
                 self._lsn = record.lsn
                 self._commits.append(record)
             job = CheckpointJob(
@@ -462,7 +465,6 @@ class FilePersistor:
         """Replace partition files and manifest, then remove what they make obsolete."""
         # Damage that the fold came upon: nothing is replaced before it is set aside.
         self._sides.set_aside()
-        self._let_go(job, contents)
         fs, directory, before = self._fs, self._path, self._sides.manifest
         partitions, emptied = write_partitions(
             fs, directory, before, contents, job.lsn, by=job.by, pause=job.pause
@@ -485,15 +487,6 @@ class FilePersistor:
             self._sides.manifest = replace(self._sides.manifest, removed=())
         with self._mutex:
             self._journals = [n for n in self._journals if n not in job.journals]
-
-    def _let_go(self, job: CheckpointJob, contents: Contents) -> None:
-        """Remove files that the journals replace as they are."""
-        gone = [] if self._sides.base else superseded(contents, job, self._sides.manifest)
-        if gone:
-            with self._manifest_turn:
-                self._write_manifest(without(self._sides.manifest, gone), job.by)
-            self._sides.keep(set(self._sides.files.values()).difference(gone))
-            remove_files(self._fs, self._path, gone)
 
     def __repr__(self) -> str:
         """Show the directory."""

@@ -44,6 +44,8 @@ class SideReader:
         """Partition files by side."""
         self.base: dict[Side, Salvage] = {}
         """What stands for damaged files."""
+        self.reaches = found.lsn
+        """Commit that the journals reach, at least."""
         self.not_aside: list[Damage] = []
         """Damaged files of which there is no copy yet."""
         self._damage: list[Damage] = []
@@ -71,7 +73,11 @@ class SideReader:
         self, side: Side, pause: Callable[[], None] = never
     ) -> tuple[int, list[RecordGroup]]:
         """Return the documents in a partition file. Raises CorruptDataError, OSError."""
-        header, found = read_partition(self._fs, self._path, self.files[side], pause=pause)
+        name = self.files[side]
+        header, found = read_partition(self._fs, self._path, name, pause=pause)
+        if header.awaits > self.reaches:
+            message = f"{name}: values are missing that commit {header.awaits} puts, which is lost"
+            raise CorruptDataError(message, name)
         return header.lsn, found
 
     def read(self, side: Side, pause: Callable[[], None] = never) -> tuple[int, list[RecordGroup]]:
