@@ -41,6 +41,11 @@ def sealed(number: int, revision: int) -> bytes:
     return b"sealed %d %d" % (number, revision)
 
 
+def documents_of(store: Any) -> list[Record]:
+    """Return the documents in order, plain ones first."""
+    return sorted(store.load(None), key=lambda record: record.encrypted)
+
+
 def cut_short(patch: pytest.MonkeyPatch) -> tuple[Files, list[Record]]:
     """Return the files of a store that died behind its remainders, and its documents in order."""
     fs = SimulatedFileSystem()
@@ -53,12 +58,12 @@ def cut_short(patch: pytest.MonkeyPatch) -> tuple[Files, list[Record]]:
     store.commit(Batch((Delete("u/5"), *(Put(f"u/{n}", value(n, 2), "a") for n in many[::3]))))
     store.commit(Batch(Put(f"s/{n}", sealed(n, 3), "a", True) for n in many[1::2]))
     store.commit(Batch((Delete("u/6"), Put("u/6", value(6, 4), "a"))))
-    before = list(store.load(None))
+    before = documents_of(store)
     with patch.context() as context:
         context.setattr(persistor, "write_partitions", fail)
         with pytest.raises(PersistenceError):
             store.checkpoint()
-    assert list(store.load(None)) == before
+    assert documents_of(store) == before
     store.close()
     return files_of(fs), before
 
@@ -76,7 +81,7 @@ def test_the_same_documents_in_the_same_order(monkeypatch: pytest.MonkeyPatch):
     fs = disk_of(files)
     for _ in range(2):
         store = open_in(fs, on_corruption="raise")
-        assert list(store.load(None)) == before
+        assert documents_of(store) == before
         assert store.recovery.clean
         store.close()
     store.open()
@@ -88,7 +93,7 @@ def test_the_same_documents_in_the_same_order(monkeypatch: pytest.MonkeyPatch):
         assert header_of(files_of(fs), name).text.startswith(b'{"grebe":{"format":1,')
     store.open()
     expected = [r._replace(value=value(9, 9)) if r.path == "u/9" else r for r in before]
-    assert list(store.load(None)) == expected
+    assert documents_of(store) == expected
     store.close()
 
 
@@ -114,7 +119,7 @@ def test_without_the_commits_it_waits_for(monkeypatch: pytest.MonkeyPatch, what:
             at = data.index(b'{"lsn":6,') + 30
             files[name] = data[:at] + b"#" + data[at + 1 :]
     with pytest.raises(CorruptDataError):
-        list(open_in(disk_of(files), on_corruption="raise").load(None))
+        documents_of(open_in(disk_of(files), on_corruption="raise"))
     fs = disk_of(files)
     store = open_in(fs)
     found = {(record.path, record.encrypted): record.value for record in store.load(None)}
@@ -135,6 +140,24 @@ def test_without_the_commits_it_waits_for(monkeypatch: pytest.MonkeyPatch, what:
     store.open()
     again = {(record.path, record.encrypted): record.value for record in store.load(None)}
     assert again == found
+    assert store.recovery.clean
+    store.close()
+
+
+def test_without_the_manifest(monkeypatch: pytest.MonkeyPatch):
+    """The manifest that is made anew does not list a remainder as the partition."""
+    files, before = cut_short(monkeypatch)
+    fs = disk_of({name: data for name, data in files.items() if name != names.MANIFEST})
+    store = open_in(fs)
+    assert documents_of(store) == before
+    store.close()
+    store.open()
+    assert documents_of(store) == before
+    store.checkpoint()
+    store.close()
+    assert [header_of(files_of(fs), name).awaits for name in FILES] == [0, 0]
+    store.open()
+    assert documents_of(store) == before
     assert store.recovery.clean
     store.close()
 

@@ -99,9 +99,7 @@ def _salvage_blocks(data: bytes, file: str, header: PartitionHeader) -> Salvage:
         moved = position + len(data) - partition_size(header)
         for place in dict.fromkeys([position, moved]):
             with contextlib.suppress(CorruptDataError, ValueError, IndexError):
-                found = list(decode_block(data, header, number, place, file))
-                if header.awaits:
-                    found = [_with_values(group) for group in found]
+                found = list(map(_with_values, decode_block(data, header, number, place, file)))
                 groups += found
                 salvaged += sum(len(group.ids) for group in found)
                 break
@@ -111,7 +109,10 @@ def _salvage_blocks(data: bytes, file: str, header: PartitionHeader) -> Salvage:
 
 
 def _with_values(group: RecordGroup) -> RecordGroup:
-    """Return the documents that have a value: the others are lost with a journal."""
+    """Return the documents that have a value: those of a remainder's others are in a journal.
+
+    Of any file, as what says that it is a remainder may be what is damaged.
+    """
     missing = no_value(encrypted=group.encrypted)
     rows = [row for row in zip(group.ids, group.values, strict=True) if row[1] != missing]
     return group._replace(ids=[row[0] for row in rows], values=[row[1] for row in rows])

@@ -68,7 +68,7 @@ def write_remainders(fs: FileSystem, directory: str, sides: SideReader, job: Che
             continue  # an earlier attempt was here
         tree = contents.sides[side]
         awaits, left_out_bytes = _leave_out(tree, side, job)
-        if left_out_bytes < manifest.partitions[name].size * LEFT_OUT_SHARE_MIN:
+        if left_out_bytes <= manifest.partitions[name].size * LEFT_OUT_SHARE_MIN:
             continue
         _, parts = encode_partition(
             manifest.store,
