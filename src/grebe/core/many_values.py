@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import isfinite
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from grebe.core import encoding
 from grebe.core.values import (
@@ -36,8 +36,6 @@ SHARED_BYTES_MAX = 1024
 """Size of documents up to which their texts are looked up: long ones hardly repeat."""
 
 Share = Callable[[str, str], str]
-Columns = tuple[list[str], list[str]]
-"""Keys of texts, and of lists."""
 
 
 def encode_plain_many(values: Sequence[object], paths: Sequence[str]) -> list[bytes]:
@@ -101,6 +99,15 @@ def _kinds(column: Iterable[Any]) -> set[type]:
     return {kinds[0]} if kinds and kinds.count(kinds[0]) == len(kinds) else set(kinds)
 
 
+class _Columns(NamedTuple):
+    """Keys of dicts of one shape."""
+
+    texts: list[str]
+    """Of texts that repeat."""
+    lists: list[str]
+    dicts: list[tuple[str, _Columns]]
+
+
 class _Known(dict[Any, Any]):
     """Texts, and what was in lists of texts, by themselves; others are given back as they are.
 
@@ -132,7 +139,7 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
     """
     found: list[Any] = []
     shared = _Known()
-    columns: Columns | None = None
+    columns: _Columns | None = None
     for start in range(0, len(values), DECODED_TOGETHER):
         some = values[start : start + DECODED_TOGETHER]
         text = b",".join(some)
@@ -152,54 +159,66 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
             _freeze_items(rows, shared.setdefault)
             found += rows
         else:
-            found += map(ReadOnlyDict, rows)
+            found += _closed(rows, columns)
         if len(shared) > SHARED_MAX:
             shared.clear()
     return found
 
 
-def _columns(rows: list[Any]) -> Columns | None:
-    """Return the keys of texts that repeat and those of lists; None if something else is nested."""
+def _columns(rows: list[Any]) -> _Columns | None:
+    """Return where dicts have what is to be looked at; None if they are not of one shape."""
     if _kinds(rows) != {dict}:
         return None
-    texts: list[str] = []
-    lists: list[str] = []
+    found = _Columns([], [], [])
     for key in rows[0]:
         column = [row.get(key) for row in rows]
         kinds = _kinds(column)
         if dict in kinds:
-            return None
-        if list in kinds:
-            lists.append(key)
+            inner = _columns(column)
+            if inner is None:
+                return None
+            found.dicts.append((key, inner))
+        elif list in kinds:
+            found.lists.append(key)
         elif str in kinds and len(column) - len(set(column)) >= REPEATED_MIN * len(column):
-            texts.append(key)
-    return texts, lists
+            found.texts.append(key)
+    return found
 
 
-def _freeze_columns(rows: list[Any], columns: Columns, known: _Known) -> int:
+def _freeze_columns(rows: list[Any], columns: _Columns, known: _Known) -> int:
     """Make lists in dicts read-only, and share texts, in these columns.
 
     Returns how many dicts and lists there are; that there are no others is seen by the brackets in
-    their JSON, in less time than a look at each value takes. -1: these rows are of another shape.
+    their JSON, in less time than a look at each value takes. Less than there are, -1 for example,
+    if these rows are of another shape.
     """
     if _kinds(rows) != {dict}:
         return -1
-    texts, lists = columns
     nested = len(rows)
     try:
-        for key in texts:
+        for key in columns.texts:
             for row in rows:
                 row[key] = known[row[key]]
-        for key in lists:
+        for key in columns.lists:
             for row in rows:
                 inner = row[key]
                 if type(inner) is list:
                     # Not the list itself, as two copies of documents would have one list then.
                     row[key] = ReadOnlyList(known[tuple(inner)])
                     nested += 1
+        for key, below in columns.dicts:
+            nested += _freeze_columns([row[key] for row in rows], below, known)
     except (KeyError, TypeError):  # a field is missing; something that is nested has no hash
         return -1
     return nested
+
+
+def _closed(rows: list[Any], columns: _Columns) -> Iterable[ReadOnlyDict]:
+    """Return dicts, all else of which is read-only, as read-only ones."""
+    for key, below in columns.dicts:
+        for row, inner in zip(rows, _closed([row[key] for row in rows], below), strict=True):
+            row[key] = inner
+    return map(ReadOnlyDict, rows)
 
 
 def _freeze_items(items: list[Any], share: Share) -> None:

@@ -161,16 +161,41 @@ OTHERS: list[Any] = [
     {"in": ["x"], "city": "x", "n": True},
     {"n": 1, "city": "x", "in": ["x"], "new": [[1], {"a": {}}]},
 ]
+OTHERS += [
+    {"n": 1, "city": "x", "in": ["x"], "at": other}
+    for other in (
+        None,
+        1,
+        [1],
+        {},
+        {"x": {}, "in": [], "deep": {"z": "t"}},
+        {"x": 1, "in": ["a"], "deep": [{"z": "t"}]},
+        {"x": 1, "in": ["a", {}], "deep": {"z": "t"}},
+        {"x": 1, "in": ["a"], "deep": {"z": ["t"], "y": {}}},
+        {"x": 1, "in": ["a"], "deep": {"z": "{"}},
+        {"x": 1, "in": ["a"], "deep": {"z": "t", "new": []}},
+    )
+]
 
 
 @pytest.mark.parametrize("other", range(len(OTHERS)))
 def test_documents_of_another_shape_among_others(other: int):
     """Alone, and all of those that are decoded together, or all but one."""
-    shape = {"n": 1, "city": "Lima", "in": ["a", "b"]}
-    for count in (1, 3, 4, 5):
-        odd = [OTHERS[other]] * count
-        for values in ([shape] * 4 + odd, odd + [shape] * 4, [shape] * 5 + odd + [shape] * 6):
-            assert_decoded_as_alone(values)
+    flat = {"n": 1, "city": "Lima", "in": ["a", "b"]}
+    for shape in (flat, {**flat, "at": {"x": 1, "in": ["a"], "deep": {"z": "t"}}}):
+        for count in (1, 3, 4, 5):
+            odd = [OTHERS[other]] * count
+            for values in ([shape] * 4 + odd, odd + [shape] * 4, [shape] * 5 + odd + [shape] * 6):
+                assert_decoded_as_alone(values)
+
+
+def test_documents_of_one_shape_need_no_second_look(monkeypatch: pytest.MonkeyPatch):
+    """With lists, dicts and numbers in them; those of another shape do."""
+    monkeypatch.delattr(many_values, "_freeze_items")
+    shape = {"n": 1, "city": "Lima", "in": ["a", 1], "at": {"in": [], "deep": {"z": "t"}}}
+    assert_decoded_as_alone([{**shape, "n": number} for number in range(10)])
+    with pytest.raises(NameError):
+        assert_decoded_as_alone([shape, {**shape, "at": {"new": {}}}])
 
 
 def test_types_that_are_equal_are_not_mixed_up():
