@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, TypedDict
 
 from grebe.core import path as paths
+from grebe.core.entry import Home, home_of
 from grebe.core.operation import DEFAULT_PARTITION
 
 PartitionOption = str | Callable[[Any], str]
@@ -73,6 +74,15 @@ class ResolvedOptions:
     partition_above: str | None
     """Path of the document whose computed partition is inherited; None: `partition` holds."""
     depends_on: Callable[[Any], Any] | None
+    home: Home | None = None
+    """The home of every document that is saved, if no document and no key has a say in it."""
+
+    def with_home(self) -> ResolvedOptions:
+        """Return the same with `home` found out."""
+        asks = self.partition_by or self.partition_above or self.depends_on or self.encrypted
+        if asks or not self.persist:
+            return self
+        return replace(self, home=home_of(self.partition, False, True))
 
 
 @dataclass(slots=True)
@@ -161,7 +171,7 @@ class Options:
             partition_by=partition_by,
             partition_above=partition_above,
             depends_on=own.depends_on,
-        )
+        ).with_home()
 
     def _root(self) -> ResolvedOptions:
         own = self.defaults

@@ -48,25 +48,15 @@ def encode_and_plain(value: object, path: str) -> tuple[bytes, Any]:
         raise _too_deep(value, path) from error
 
 
-def capture_plain(value: object, path: str) -> tuple[bytes, ReadOnlyDict | None]:
-    """Return the JSON of a plain value, and what readers see of it, if that is a flat dict.
-
-    It costs less than to decode the JSON later. None otherwise. Raises as `encode_plain` does.
-    """
-    if type(value) is dict:
-        captured = ReadOnlyDict(value)  # encoded from the copy, which nobody changes meanwhile
-        if is_plain(captured):
-            try:
-                encoded = encoding.encode(captured)
-            except UnicodeEncodeError:
-                pass  # said better below
-            else:
-                # As `_is_flat` has it, without calling it: each watched write comes here.
-                return encoded, None if encoded.rfind(123) or 91 in encoded else captured
-    return encode_plain(value, path), None
+def encode_if_plain(value: object) -> bytes | None:
+    """Return the JSON of a value that needs no second look, which nearly all are, or None."""
+    try:
+        return encoding.encode(value) if is_plain(value) else None
+    except (UnicodeEncodeError, RecursionError):
+        return None
 
 
-def _is_flat(encoded: bytes) -> bool:
+def is_flat(encoded: bytes) -> bool:
     """Tell whether nothing is nested in the JSON of a dict: no bracket, save in a text."""
     return not (encoded.rfind(123) or 91 in encoded)  # 123 is {, 91 is [
 
@@ -89,21 +79,21 @@ def is_plain(value: object) -> bool:
     kind = type(value)
     if kind is dict or kind is ReadOnlyDict:
         for key, item in value.items():  # type: ignore[attr-defined]
-            if type(key) is not str:
-                return False
-            kind = type(item)
-            if kind is str or kind is bool or item is None:
-                continue
-            if kind is int:
-                if not INT_MIN <= item <= INT_MAX:
-                    return False
-            elif kind is float:
-                if item - item != 0:  # infinities and NaN
-                    return False
-            elif kind is list and NO_NUMBERS.issuperset(map(type, item)):
-                continue
-            elif not is_plain(item):
-                return False
+            if type(key) is str:
+                kind = type(item)
+                if kind is str:
+                    continue
+                if kind is int:
+                    if item.bit_length() < 64:  # the one negative number of 64 is looked at again
+                        continue
+                elif kind is bool or item is None:
+                    continue
+                elif kind is float:
+                    if item - item == 0:  # not so for infinities and NaN
+                        continue
+                elif (kind is list and NO_NUMBERS.issuperset(map(type, item))) or is_plain(item):
+                    continue
+            return False
         return True
     if kind is list:
         items: list[object] = value  # type: ignore[assignment]
@@ -217,7 +207,7 @@ def decode_plain(value: bytes) -> Any:
     data = encoding.decode(value)
     kind = type(data)
     if kind is dict:
-        return ReadOnlyDict(data) if _is_flat(value) else _freeze_dict(data)
+        return ReadOnlyDict(data) if is_flat(value) else _freeze_dict(data)
     return _freeze_list(data) if kind is list else data
 
 

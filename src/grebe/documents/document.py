@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from grebe.core import encoding
 from grebe.core import path as paths
-from grebe.documents.engine import Existence
+from grebe.documents.engine import ANY, MISSING, PRESENT
 from grebe.documents.models import PLAIN
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.errors import DocumentNotFoundError
@@ -150,7 +150,7 @@ class Document(encoding.Record, Generic[T], eq=False, weakref=True):
             SerializationError: JSON or the model cannot carry the data unchanged.
         """
         engine = self.parent._engine
-        return engine.put(self, data, Existence.MISSING, broadcast, persist)
+        return engine.put(self, data, MISSING, broadcast, persist)
 
     def set(self, data: T, *, broadcast: bool = True, persist: bool = True) -> Snapshot[T]:
         """Create or replace the document.
@@ -160,7 +160,7 @@ class Document(encoding.Record, Generic[T], eq=False, weakref=True):
         Raises:
             SerializationError: JSON or the model cannot carry the data unchanged.
         """
-        return self.parent._engine.put(self, data, Existence.ANY, broadcast, persist)
+        return self.parent._engine.put(self, data, ANY, broadcast, persist)
 
     def replace(self, data: T, *, broadcast: bool = True, persist: bool = True) -> Snapshot[T]:
         """Replace a document that must exist.
@@ -170,7 +170,7 @@ class Document(encoding.Record, Generic[T], eq=False, weakref=True):
             SerializationError: JSON or the model cannot carry the data unchanged.
         """
         engine = self.parent._engine
-        return engine.put(self, data, Existence.PRESENT, broadcast, persist)
+        return engine.put(self, data, PRESENT, broadcast, persist)
 
     def update(
         self,
@@ -248,7 +248,7 @@ class Document(encoding.Record, Generic[T], eq=False, weakref=True):
             raise DocumentNotFoundError(self.path)
         draft = self.parent._adapter().draft(entry.value, self.path)
         yield draft
-        engine.put(self, draft, Existence.PRESENT, broadcast, persist)
+        engine.put(self, draft, PRESENT, broadcast, persist)
 
     def delete(self, *, broadcast: bool = True, persist: bool = True) -> None:
         """Delete the document and everything under it; a missing one is fine."""

@@ -33,6 +33,10 @@ class Existence(enum.Enum):
     PRESENT = "present"
 
 
+ANY, MISSING, PRESENT = Existence
+"""For each write: to look up a member of an enum takes as long as to make a snapshot."""
+
+
 class Engine(Protocol):
     """What documents, collections, queries and transactions ask of their store."""
 

@@ -11,40 +11,31 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
-from grebe.core.entry import Entry, Home, home_of, is_same
+from grebe.core.entry import Entry
 from grebe.core.ids import ids_and_data
 from grebe.core.many_values import encode_plain_many
 from grebe.core.operation import Clear, Delete, PathsIn, PutMany
-from grebe.core.options import ResolvedOptions
-from grebe.core.tree import CollectionNode, Place
-from grebe.core.values import capture_plain, encode_and_plain
+from grebe.core.tree import Place
+from grebe.core.values import ReadOnlyDict, encode_and_plain, encode_if_plain, is_flat
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
-from grebe.documents.engine import Existence
+from grebe.documents.engine import ANY, MISSING, PRESENT, Existence
 from grebe.documents.models import PLAIN, UNREAD
 from grebe.documents.results import LazySnapshots
-from grebe.documents.snapshot import Snapshot, holds, snapshot_of
+from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.documents.transaction import Transaction
 from grebe.errors import ConflictError, DocumentExistsError, DocumentNotFoundError, ReadOnlyError
 from grebe.reactive.change import LOUD
-from grebe.store.sides import Sides
+from grebe.store.storing import Computed, Storing
 
 _NOBODY: frozenset[str] = frozenset()
 
 
-class Computed(NamedTuple):
-    """What the user's functions say of a value to be written."""
-
-    partition: str
-    dependencies: frozenset[str] | None
-    """None: the collection has no `depends_on`."""
-
-
-class Writer(Sides):
+class Writer(Storing):
     """The writing half of the engine."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -59,44 +50,60 @@ class Writer(Sides):
     ) -> Snapshot[Any]:
         """See Engine."""
         collection = doc.parent
+        path = collection.path
         if collection._own_adapter is None:
-            adapter = self.adapters.get(collection.path, PLAIN)
+            adapter = self.adapters.get(path, PLAIN)
         else:
             adapter = collection._adapter() if self.schemas else collection._own_adapter
         seen: Any = UNREAD
         if adapter is not PLAIN:
             value, seen = adapter.capture(data, doc.path)
             data = UNREAD
-        elif collection.path in self.broadcasting.results or collection.path in self.finder.indexes:
-            value, captured = capture_plain(data, doc.path)  # somebody will look at it
-            data = seen = UNREAD if captured is None else captured
         else:
-            value, data = encode_and_plain(data, doc.path)
+            heeded = path in self.broadcasting.results or path in self.finder.indexes
+            if heeded and type(data) is dict:
+                data = ReadOnlyDict(data)  # what readers get, made now, while it is all at hand
+            quick = encode_if_plain(data)
+            if quick is None:
+                value, data = encode_and_plain(data, doc.path)
+            else:
+                value = quick
+                if heeded and is_flat(value) and type(data) is ReadOnlyDict:
+                    seen = data
         self.lock.acquire()  # not `with`, which takes twice as long
         try:
             if self.closed or self.read_only is not None:
                 self.check_writable()
-            if existence is not Existence.ANY:
-                self.check_readable(collection.path)
-                node = self.tree.collections.get(collection.path)
-                exists = node is not None and doc.id in node.documents
-                if exists and existence is Existence.MISSING:
-                    raise DocumentExistsError(doc.path)
-                if not exists and existence is Existence.PRESENT:
-                    raise DocumentNotFoundError(doc.path)
+            if existence is not ANY:
+                self._check_existence(doc, existence)
             if self.schemas:
-                self.check_versions(collection.path, (doc.id,))
-            entry = self._store(doc, value, None, broadcast, persist, seen=seen, plain=data)
-            snapshot: Snapshot[Any]  # now, so that live queries find it made
-            if entry.view is None:
-                snapshot = entry.view = Snapshot(doc.parent, doc.id, value, adapter, seen)
+                self.check_versions(path, (doc.id,))
+            entry = self.store_value(doc, value, persist, seen, data)
+            snapshot: Snapshot[Any]
+            if entry is None:
+                stored = self.tree.collections[path].documents[doc.id]
+                snapshot = snapshot_of(doc, stored, adapter, seen)
             else:
-                snapshot = snapshot_of(doc, entry, adapter, seen)
+                # Made now, so that live queries find it.
+                snapshot = entry.view = Snapshot(collection, doc.id, value, adapter, seen)
+                if path in self.finder.indexes:  # as `announce` does
+                    self.finder.indexes[path].wrote(doc, seen)
+                if self.broadcasting.watched:
+                    self.broadcasting.mark(path, doc.id, LOUD if broadcast else 0)
         finally:
             self.lock.release()
         if self.broadcasting.marks and not self._batches:
             self.broadcasting.request()
         return snapshot
+
+    def _check_existence(self, doc: Document[Any], existence: Existence) -> None:
+        self.check_readable(doc.parent.path)
+        node = self.tree.collections.get(doc.parent.path)
+        exists = node is not None and doc.id in node.documents
+        if exists and existence is MISSING:
+            raise DocumentExistsError(doc.path)
+        if not exists and existence is PRESENT:
+            raise DocumentNotFoundError(doc.path)
 
     def rewrite(
         self, doc: Document[Any], change: Callable[[Entry], Any], broadcast: bool, persist: bool
@@ -114,7 +121,10 @@ class Writer(Sides):
             value, seen = adapter.capture(change(entry), doc.path)
             if self.tree.get(doc.path) is None:
                 raise DocumentNotFoundError(doc.path)
-            entry = self._store(doc, value, None, broadcast, persist, seen=seen)
+            written = self.store_value(doc, value, persist, seen, UNREAD)
+            if written is not None:
+                entry = written
+                self.announce(doc, seen, broadcast)
             snapshot = snapshot_of(doc, entry, adapter, seen)
         self.written()
         return snapshot
@@ -174,17 +184,19 @@ class Writer(Sides):
             or self.may_be_across(collection.path, resolved.encrypted)
         ):
             docs = [Document(collection, document_id) for document_id in ids]
-            computed = [self._compute(resolved, d, v) for d, v in zip(docs, values, strict=True)]
-            return [
-                self._store(d, v, c, broadcast, persist)
-                for d, v, c in zip(docs, values, computed, strict=True)
-            ]
+            computed = [self.compute(resolved, d, v) for d, v in zip(docs, values, strict=True)]
+            for doc, value, found in zip(docs, values, computed, strict=True):
+                self._write(doc, value, found, broadcast, persist)
+            return [self.tree.collections[collection.path].documents[i] for i in ids]
         # The first document settles the collection; the others need not ask any more.
-        entries = [self._store(Document(collection, ids[0]), values[0], None, broadcast, persist)]
-        rest, path, home = ids[1:], collection.path, entries[0].home
+        self._write(Document(collection, ids[0]), values[0], None, broadcast, persist)
+        rest, path = ids[1:], collection.path
+        documents = self.tree.collections[path].documents
+        entries = [documents[ids[0]]]
+        home = entries[0].home
         entries += map(Entry, values[1:], count(self.order + 1), repeat(home))
         self.order += len(rest)
-        self.tree.collections[path].documents.update(zip(rest, entries[1:], strict=True))
+        documents.update(zip(rest, entries[1:], strict=True))
         if self.committer is not None and home.saved:
             pending, written = self.committer.pending, PathsIn(path, ids)
             pending.forget(written[0])  # it goes with the others
@@ -215,7 +227,7 @@ class Writer(Sides):
             self.check_key(collection.path, persist)
             resolved = self.options.resolve(collection.path)
             docs = [Document(collection, document_id) for document_id in values]
-            computed = [self._compute(resolved, d, values[d.id]) for d in docs]
+            computed = [self.compute(resolved, d, values[d.id]) for d in docs]
             node = self.tree.collections.get(collection.path)
             present = [prefix + i for i in node.documents] if node is not None else []
             hidden = self.hydration.hidden_in(collection.path)
@@ -226,7 +238,7 @@ class Writer(Sides):
                 if path not in kept:
                     self._remove(path, broadcast, persist)
             for doc, found in zip(docs, computed, strict=True):
-                self._store(doc, values[doc.id], found, broadcast, persist)
+                self._write(doc, values[doc.id], found, broadcast, persist)
         self.written()
 
     def load_for_writing(self, path: str) -> None:
@@ -270,7 +282,7 @@ class Writer(Sides):
             for doc, _ in transaction.writes.values():
                 self.check_key(doc.parent.path, True)
             computed = {
-                path: self._compute(self.options.resolve(doc.parent.path), doc, value)
+                path: self.compute(self.options.resolve(doc.parent.path), doc, value)
                 for path, (doc, value) in transaction.writes.items()
             }
             if self.schemas:
@@ -281,7 +293,7 @@ class Writer(Sides):
                     self._remove(path, True, True)
                 else:
                     doc, value = transaction.writes[path]
-                    self._store(doc, value, computed[path], True, True)
+                    self._write(doc, value, computed[path], True, True)
         self.written()
 
     @contextmanager
@@ -332,120 +344,16 @@ class Writer(Sides):
         if self.broadcasting.marks and not self._batches:
             self.broadcasting.request()
 
-    def note(self, collection: str, ids: Iterable[str], flags: int) -> None:
-        """Note for indexes and observers that documents were written, loaded or removed."""
-        if self.finder.indexes:
-            indexes = self.finder.indexes.get(collection)
-            if indexes is not None:
-                indexes.note(ids)
-        if self.broadcasting.watched:
-            for document_id in ids:
-                self.broadcasting.mark(collection, document_id, flags)
-
-    def _compute(
-        self, resolved: ResolvedOptions, doc: Document[Any], value: bytes, seen: Any = UNREAD
-    ) -> Computed:
-        """Ask the user's functions about a value; nothing has been changed yet."""
-        snapshot = Snapshot(doc.parent, doc.id, value, doc.parent._adapter(), seen)
-        partition = self.placement.compute(resolved, lambda: snapshot, doc.path)
-        if resolved.depends_on is None:
-            return Computed(partition, None)
-        wanted = self.compute_dependencies(resolved.depends_on, snapshot)
-        return Computed(partition, wanted)
-
-    def _store(
+    def _write(
         self,
         doc: Document[Any],
         value: bytes,
         computed: Computed | None,
         broadcast: bool,
         persist: bool,
-        *,
-        seen: Any = UNREAD,
-        plain: Any = UNREAD,
-    ) -> Entry:
-        """Put a checked value in its place. The lock is held.
-
-        `seen`: see Adapter.capture; `plain`: see `holds`.
-        """
-        collection, document_id = doc.parent.path, doc.id
-        resolved = self.options.resolved.get(collection) or self.options.resolve(collection)
-        node = self.tree.collections.get(collection)
-        old = None if node is None else node.documents.get(document_id)
-        persist = persist and resolved.persist
-        if resolved.encrypted and (self.encryption.envelope is None or not persist):
-            self.check_key(collection, persist)
-        wanted_dependencies: frozenset[str] | None = None
-        is_settled = node is not None and node.settled is resolved and resolved.depends_on is None
-        if is_settled and (old is None or not holds(old, value, plain)):
-            partition = resolved.partition
-        else:
-            found = computed or self._compute(resolved, doc, value, seen)
-            partition, wanted_dependencies = found
-            if computed is not None and resolved.partition_above is not None:
-                # The document above may have been written since, in the same transaction.
-                partition = self.placement.inherited(resolved)
-            moved = persist and self._settle(node, resolved, collection, document_id, partition)
-            if old is not None and is_same(old, value):
-                return self._store_same(
-                    doc, old, home_of(partition, resolved.encrypted, persist), moved
-                )
-        if node is None or not node.documents:
-            node = self.tree.ensure(collection)
-        if old is None or persist:
-            home = home_of(partition, resolved.encrypted, persist)
-        else:  # what is on disk stays there, and has to be found later
-            home = home_of(old.partition, old.home.encrypted, False)
-        if old is None:
-            self.order += 1
-        entry = Entry(value, self.order if old is None else old.order, home)
-        if persist and self.encryption.envelope is not None:
-            self.leave_other_side(doc.path, collection, old, resolved.encrypted)
-        node.documents[document_id] = entry
-        if persist:
-            if resolved.partition_by is None and node.settled is not resolved:
-                self.placement.note_settled(node, resolved, partition)
-            if self.committer is not None:
-                self.committer.put((doc.path, value, partition, resolved.encrypted))
-        if wanted_dependencies is not None:
-            self.broadcasting.dependencies.set(doc.path, wanted_dependencies)
-        if collection in self.finder.indexes:
-            self.finder.indexes[collection].wrote(doc, seen)
-        if self.broadcasting.watched:
-            self.broadcasting.mark(collection, document_id, LOUD if broadcast else 0)
-        return entry
-
-    def _store_same(self, doc: Document[Any], old: Entry, home: Home, moved: bool) -> Entry:
-        """Have a document that is written again unchanged stored, if it is not where it belongs."""
-        if home.saved and not (old.home.saved and old.home.encrypted == home.encrypted):
-            self.leave_other_side(doc.path, doc.parent.path, old, home.encrypted)
-            old.home = home_of(home.partition, home.encrypted, True, old.home.canonical)
-            if self.committer is not None:
-                self.committer.put((doc.path, old.value, home.partition, home.encrypted))
-        elif moved and self.committer is not None:
-            self.committer.wrote()
-        return old
-
-    def _settle(
-        self,
-        node: CollectionNode[Entry] | None,
-        resolved: ResolvedOptions,
-        collection: str,
-        document_id: str,
-        partition: str,
-    ) -> bool:
-        """Move what is elsewhere than it should be; tell whether anything was."""
-        if self.placement.is_settled(node, resolved, partition):
-            return False
-        settled = self.placement.settle(resolved, collection, document_id, partition)
-        if node is not None:
-            self.placement.note_settled(node, resolved, partition)
-        if self.committer is not None:
-            for move in settled.moves:
-                self.hydration.note(move)
-            self.committer.pending.extend(settled.operations)
-            self.save_resolver()
-        return bool(settled.moves)
+    ) -> None:
+        if self.place_value(doc, value, computed, persist, UNREAD) is not None:
+            self.announce(doc, UNREAD, broadcast)
 
     def _remove(self, path: str, broadcast: bool, persist: bool) -> None:
         """Delete a document or collection with all below it. The lock is held."""
