@@ -28,6 +28,8 @@ from grebe.core.values import (
 TOGETHER = 1000
 """Values that are checked and then encoded: as many as stay in the processor's cache."""
 DECODED_TOGETHER = 128
+COLUMNS_EVERY = 32 * DECODED_TOGETHER
+"""Values after which their shape is looked at anew."""
 SHARED_MAX = 1024
 """Texts that are remembered. They are few where they repeat, and forgotten where they do not."""
 REPEATED_MIN = 1 / 16
@@ -149,7 +151,7 @@ def decode_plain_many(values: Sequence[bytes]) -> list[Any]:
         if len(text) > SHARED_BYTES_MAX * len(rows):
             found += map(read_only, rows)
             continue
-        if start == 0:
+        if start % COLUMNS_EVERY == 0:
             columns = _columns(rows)
         if columns is not None:
             nested = _freeze_columns(rows, columns, shared)

@@ -21,6 +21,7 @@ from tests.unit.core.test_values import json_values, same
 def few_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many_values, "TOGETHER", 4)
     monkeypatch.setattr(many_values, "DECODED_TOGETHER", 4)
+    monkeypatch.setattr(many_values, "COLUMNS_EVERY", 8)
     monkeypatch.setattr(many_values, "SHARED_MAX", 3)
 
 
@@ -196,6 +197,7 @@ def test_documents_of_one_shape_need_no_second_look(monkeypatch: pytest.MonkeyPa
     assert_decoded_as_alone([{**shape, "n": number} for number in range(10)])
     with pytest.raises(NameError):
         assert_decoded_as_alone([shape, {**shape, "at": {"new": {}}}])
+    assert_decoded_as_alone([shape] * 8 + [{"other": "shape"}] * 4)
 
 
 def test_types_that_are_equal_are_not_mixed_up():
