@@ -20,7 +20,7 @@ import pytest
 import grebe
 from grebe import Event
 from grebe.core import path as paths
-from grebe.documents import scanning
+from grebe.documents import indexes, scanning
 from grebe.persistors import MemoryPersistor
 from tests.conftest import NEVER_S, rounds
 from tests.property.reference import (
@@ -81,6 +81,8 @@ class Walk:
         """Whether some writes are not announced; then only some of the checks apply."""
         self.scans_in_loops = seed % 2 == 0
         """Whether few documents are scanned as many are, see scanning.py."""
+        self.takes_in_early = seed % 4 < 2
+        """Whether few changes are taken into indexes as many are, see indexes.py."""
         self.scheduled: list[Callable[[], None]] = []
         self.moving = False
         persistor = MemoryPersistor()
@@ -479,12 +481,13 @@ class Walk:
     # --- running
 
     def run(self, steps: int) -> None:
-        few = scanning.FEW
+        few, held = scanning.FEW, indexes._HELD_MAX
         scanning.FEW = 0 if self.scans_in_loops else few
+        indexes._HELD_MAX = 1 if self.takes_in_early else held
         try:
             self._run(steps)
         finally:
-            scanning.FEW = few
+            scanning.FEW, indexes._HELD_MAX = few, held
 
     def _run(self, steps: int) -> None:
         weighted = [

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from grebe.core.ordering import MISSING
-from grebe.documents import aggregates, bounds, conditions, indexes, orders, planning, scanning
+from grebe.documents import (
+    aggregates,
+    bounds,
+    conditions,
+    index,
+    indexes,
+    orders,
+    planning,
+    scanning,
+)
 from grebe.reactive import (
     broadcast,
     live_aggregate,
@@ -287,33 +296,63 @@ def writes_not_indexed(patch: Patch) -> None:
 
 
 def deletions_not_indexed(patch: Patch) -> None:
-    patch.setattr(indexes.Index, "remove", lambda self, ids: None)
+    patch.setattr(index.Index, "remove", lambda self, ids: None)
 
 
 def old_values_stay_indexed(patch: Patch) -> None:
-    take = indexes.Index._take
+    take = index.Index._take
 
     def kept(self: Any, token: Any, document_id: str) -> None:
         if token.__class__ is not str:
             take(self, token, document_id)
 
-    patch.setattr(indexes.Index, "_take", kept)
+    patch.setattr(index.Index, "_take", kept)
 
 
 def equals_as_they_came(patch: Patch) -> None:
-    join = indexes.Index._join
+    join = index.Index._join
 
     def unsorted(self: Any, *given: Any) -> None:
         join(self, *given)
         self._unsorted.clear()
 
-    patch.setattr(indexes.Index, "_join", unsorted)
+    patch.setattr(index.Index, "_join", unsorted)
+
+
+def old_documents_in_groups(patch: Patch) -> None:
+    def stays(group: Any, document_id: str, entry: Any) -> bool:
+        return bool(group[document_id].order == entry.order)
+
+    patch.setattr(index, "_stays", stays)
+
+
+def places_let_go_of(patch: Patch) -> None:
+    let_go = index.Index.let_go
+
+    def placeless(self: Any, ids: Any) -> None:
+        let_go(self, ids)
+        for group in self._groups.values():
+            if group.__class__ is dict:
+                for entry in group.values():
+                    entry.order = entry.order if entry.value else -1
+
+    patch.setattr(index.Index, "let_go", placeless)
+
+
+def only_what_is_at_hand_is_taken_in(patch: Patch) -> None:
+    let_go = indexes.Indexes._let_go
+
+    def forgetful(self: Any, takes_in: bool) -> None:
+        let_go(self, takes_in)
+        self._waiting.clear()
+
+    patch.setattr(indexes.Indexes, "_let_go", forgetful)
 
 
 def new_values_without_a_place(patch: Patch) -> None:
-    change = indexes._change
+    change = index._change
     patch.setattr(
-        indexes, "_change", lambda ladder, come, gone: change(ladder, come[1:] or come, gone)
+        index, "_change", lambda ladder, come, gone: change(ladder, come[1:] or come, gone)
     )
 
 
@@ -337,9 +376,9 @@ def only_one_bound_counts(patch: Patch) -> None:
 
 
 def index_walked_backwards(patch: Patch) -> None:
-    walk = indexes.Index.walk
+    walk = index.Index.walk
     patch.setattr(
-        indexes.Index,
+        index.Index,
         "walk",
         lambda self, within, desc: (
             reversed(list(walk(self, within, False))) if desc else walk(self, within, desc)
@@ -350,8 +389,8 @@ def index_walked_backwards(patch: Patch) -> None:
 def other_conditions_forgotten(patch: Patch) -> None:
     make = planning.Plan
 
-    def without(index: Any, within: Any, _: Any) -> Any:
-        return make(index, within, ())
+    def without(index: Any, within: Any, _: Any, *rest: Any) -> Any:
+        return make(index, within, (), *rest)
 
     patch.setattr(planning, "Plan", without)
 
@@ -438,6 +477,9 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     deletions_not_indexed,
     old_values_stay_indexed,
     equals_as_they_came,
+    old_documents_in_groups,
+    places_let_go_of,
+    only_what_is_at_hand_is_taken_in,
     new_values_without_a_place,
     range_includes_its_end,
     prefix_ends_too_early,

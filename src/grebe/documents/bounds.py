@@ -61,17 +61,28 @@ Bounds = tuple[tuple[Token, ...] | None, tuple[Span, ...]]
 Both ascend. Plain tuples, because some are made for each query."""
 
 EVERYTHING: Bounds = (None, tuple((ladder, None, None) for ladder in range(4)))
+_ALIKE = ({int}, {str})
 _PRESENT: Bounds = (None, ((_BELOW, ((RANK_NONE,), False), None), *EVERYTHING[1][1:]))
 
 
 def bounds_of(condition: Condition) -> Bounds | None:
     """Return what meets a condition in an index on its field, exactly; None: anything may."""
     if isinstance(condition, Comparison):
-        return _bounds_of_comparison(condition)
+        token, symbol = condition.constant, condition.symbol
+        kind = token.__class__
+        if kind is not int and kind is not str:
+            return _bounds_of_key(symbol, condition.key)
+        if symbol == "==":
+            return (token,), ()
+        ladder = _NUMBERS if kind is int else _TEXTS
+        if symbol == ">=" or symbol == ">":
+            return None, ((ladder, (token, symbol == ">"), None),)
+        return None if symbol == "!=" else (None, ((ladder, None, (token, symbol == "<=")),))
     if isinstance(condition, OneOf):
-        kinds = {*map(type, condition.constants)}
-        if len(kinds) == 1 and (int in kinds or str in kinds):  # as most are
-            return tuple(sorted({*condition.constants})), ()
+        constants = condition.constants
+        kinds = set(map(type, constants))
+        if kinds in _ALIKE:  # as most are
+            return tuple(sorted(set(constants))), ()
         if all(map(_is_indexable, keys := condition.keys)):
             return tuple(map(token_of_key, sorted(keys))), ()
         return None
@@ -81,29 +92,19 @@ def bounds_of(condition: Condition) -> Bounds | None:
     return _PRESENT if isinstance(condition, Exists) else None
 
 
-def _bounds_of_comparison(condition: Comparison) -> Bounds | None:
-    symbol, token = condition.symbol, condition.constant
-    kind = token.__class__
-    lower = upper = None
-    if kind is int:
-        ladder = _NUMBERS
-    elif kind is str:
-        ladder = _TEXTS
-    else:
-        key = condition.key
-        if not _is_indexable(key):
-            return None
-        token = token_of_key(key)
-        ladder = ladder_of(token)
-        if token is key:  # others share the ladder
-            lower, upper = ((key[0],), False), ((key[0] + 1,), False)
+def _bounds_of_key(symbol: str, key: SortKey) -> Bounds | None:
+    """Return what meets a comparison with a value of this sort key."""
+    if symbol == "!=" or not _is_indexable(key):
+        return None
+    token = token_of_key(key)
     if symbol == "==":
         return (token,), ()
-    if symbol == "!=":
-        return None
-    if symbol == "<" or symbol == "<=":
-        return None, ((ladder, lower, (token, symbol == "<=")),)
-    return None, ((ladder, (token, symbol == ">"), upper),)
+    lower = upper = None
+    if token is key:  # others share the ladder
+        lower, upper = ((key[0],), False), ((key[0] + 1,), False)
+    if symbol == ">=" or symbol == ">":
+        return None, ((ladder_of(token), (token, symbol == ">"), upper),)
+    return None, ((ladder_of(token), lower, (token, symbol == "<=")),)
 
 
 def _is_indexable(key: SortKey) -> bool:

@@ -30,13 +30,13 @@ class Collection(Query[T]):
     something.
     """
 
-    __slots__ = ("_documents", "_engine", "_own_adapter", "id", "path")
+    __slots__ = ("_documents", "_engine", "_own_adapter", "_scope", "id", "path")
 
     def __init__(self, engine: Engine, path: str, adapter: Adapter | None = None) -> None:
         # Not super().__init__: `_source` would be a reference to itself, for the garbage
         # collector to find; `source` and `spec` are overridden instead.
         self._engine = engine
-        self.path = path
+        self.path = self._scope = path
         self.id = path.rpartition("/")[2]
         self._own_adapter = adapter
         self._documents = NOTHING_YET
@@ -120,10 +120,6 @@ class Collection(Query[T]):
     def delete(self, *, broadcast: bool = True, persist: bool = True) -> None:
         """Delete all documents and everything under them; an empty collection is fine."""
         self._engine.delete(self.path, broadcast, persist)
-
-    @property
-    def _scope(self) -> str:
-        return self.path
 
     def _adapter(self) -> Adapter:
         own, engine = self._own_adapter, self._engine

@@ -24,22 +24,19 @@ class CollectionGroup(Query[T]):
     they are as inserted, over all collections. Indexes of single collections do not serve it.
     """
 
-    __slots__ = ("_engine", "id")
+    __slots__ = ("_engine", "_scope", "id")
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self.id = paths.check_segment(name)
         """The name of the collections."""
+        self._scope = group_scope(self.id)
 
     _spec = EVERYTHING
 
     @property
     def _source(self) -> CollectionGroup[T]:  # type: ignore[override]
         return self
-
-    @property
-    def _scope(self) -> str:
-        return group_scope(self.id)
 
     def _adapter(self) -> None:
         """Return None: each collection has its own."""

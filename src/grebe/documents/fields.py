@@ -30,27 +30,39 @@ class Field:
 
     def __eq__(self, constant: object) -> Condition:  # type: ignore[override]
         """Return the condition that the field has this value, of this type."""
-        return Comparison(self.path, "==", self._captured(constant))
+        if constant.__class__ not in _IMMUTABLE:
+            constant = self._captured(constant)
+        return Comparison(self.path, "==", constant)
 
     def __ne__(self, constant: object) -> Condition:  # type: ignore[override]
         """Return the condition that the field is missing or has another value."""
-        return Comparison(self.path, "!=", self._captured(constant))
+        if constant.__class__ not in _IMMUTABLE:
+            constant = self._captured(constant)
+        return Comparison(self.path, "!=", constant)
 
     def __lt__(self, constant: Any) -> Condition:
         """Return the condition that the field is less than a value of its type."""
-        return Comparison(self.path, "<", self._captured(constant))
+        if constant.__class__ not in _IMMUTABLE:
+            constant = self._captured(constant)
+        return Comparison(self.path, "<", constant)
 
     def __le__(self, constant: Any) -> Condition:
         """Return the condition that the field is at most a value of its type."""
-        return Comparison(self.path, "<=", self._captured(constant))
+        if constant.__class__ not in _IMMUTABLE:
+            constant = self._captured(constant)
+        return Comparison(self.path, "<=", constant)
 
     def __gt__(self, constant: Any) -> Condition:
         """Return the condition that the field is greater than a value of its type."""
-        return Comparison(self.path, ">", self._captured(constant))
+        if constant.__class__ not in _IMMUTABLE:
+            constant = self._captured(constant)
+        return Comparison(self.path, ">", constant)
 
     def __ge__(self, constant: Any) -> Condition:
         """Return the condition that the field is at least a value of its type."""
-        return Comparison(self.path, ">=", self._captured(constant))
+        if constant.__class__ not in _IMMUTABLE:
+            constant = self._captured(constant)
+        return Comparison(self.path, ">=", constant)
 
     def in_(self, values: Iterable[Any]) -> Condition:
         """Return the condition that the field has one of these values.
@@ -161,7 +173,3 @@ def path_of(where: str | Field) -> str:
     if not all(where.split(".")):
         raise ValueError(f"{where!r} is no path of a field: it has an empty part")
     return where
-
-
-path_of_text = lru_cache(maxsize=1024)(path_of)
-"""Do as `path_of` for a str, in no time if it was asked before."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import operator
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from grebe.core.ordering import MISSING, RANK_NUMBER, SortKey, ascending, descending
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import getter_of
-from grebe.documents.fields import Field, path_of, path_of_text
+from grebe.documents.fields import Field, path_of
 from grebe.documents.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -54,8 +55,7 @@ def orders_of(
         ValueError: the path of a field is malformed.
     """
     if len(fields) == 1 and fields[0].__class__ is str and key is None:
-        made: Order = tuple.__new__(Order, (path_of_text(fields[0]), None, bool(desc)))
-        return (made,)  # as most are, in half of the time
+        return _order_by_one(fields[0], desc)  # as most are
     if key is not None:
         if fields:
             raise TypeError("order_by() takes either fields or key=, not both; call it twice")
@@ -67,6 +67,11 @@ def orders_of(
     if any(callable(one) and not isinstance(one, Field) for one in fields):
         raise TypeError("order_by() takes fields; give a function as key=")
     return tuple(Order(path_of(one), None, bool(desc)) for one in fields)
+
+
+@lru_cache(maxsize=1024)
+def _order_by_one(field: str, desc: bool) -> tuple[Order]:
+    return (Order(path_of(field), None, bool(desc)),)
 
 
 def row_key_of(orders: tuple[Order, ...]) -> RowKey | None:

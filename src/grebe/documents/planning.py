@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grebe.core import encoding
 from grebe.documents.bounds import EVERYTHING, Bounds, bounds_of, intersection
 from grebe.documents.conditions import All, OnField
-from grebe.documents.indexes import Index, Indexes
-from grebe.documents.query import Query, Spec
+from grebe.documents.index import Index
+from grebe.documents.indexes import Indexes
+from grebe.documents.query import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +31,21 @@ class Explanation:
     """How many documents were looked at."""
 
 
-class Plan:
-    """The documents that have to be looked at, and what has to be done with them.
+class Plan(encoding.Record, eq=False):
+    """The documents that have to be looked at, and what has to be done with them."""
 
-    Not a frozen dataclass: one is made for each query, and that takes three times as long.
-    """
-
-    __slots__ = ("bounds", "conditions", "desc", "index", "ordered", "searches")
-
-    def __init__(self, index: Index, bounds: Bounds, conditions: tuple[Any, ...]) -> None:
-        self.index = index
-        self.bounds = bounds
-        """Which documents of it to look at."""
-        self.conditions = conditions
-        """What each document still has to meet."""
-        self.ordered = self.desc = False
-        """The index gives the query's order, so that documents after its limit need no look."""
-        self.searches = False
-        """Whether documents are looked at until enough of them meet the conditions."""
-
-    def in_order(self, desc: bool, has_limit: bool) -> Plan:
-        """Have the index walked in the query's order; for the maker of the plan."""
-        self.ordered, self.desc = True, desc
-        self.searches = has_limit and bool(self.conditions)
-        return self
+    index: Index
+    bounds: Bounds
+    """Which documents of it to look at."""
+    conditions: tuple[Any, ...]
+    """What each document still has to meet."""
+    stop: int | None
+    """So many that meet them are enough, as the index gives them; None: all are needed."""
+    is_ordered: bool = False
+    """The index is walked in the query's order."""
+    desc: bool = False
+    searches: bool = False
+    """Whether documents are looked at until enough of them meet the conditions."""
 
     @property
     def size(self) -> int:
@@ -61,84 +54,84 @@ class Plan:
 
 
 Choice = tuple[Indexes, Plan | None, Sequence[Plan], Plan | None]
-"""What indexes can do for a query: the plan that is best whatever they hold, if there is one; a
-plan for each indexed field that conditions bound; the one that walks in the query's order."""
+"""What indexes can do for a query: the plan that is best whatever they hold, if there is one; else
+one for each indexed field that conditions bound, and the one that walks in the query's order."""
 
 
 def plan(query: Query[Any], indexes: Indexes) -> Plan | None:
-    """Return how indexes that are up to date answer a query best; None: look at all documents."""
+    """Return how indexes answer a query best, once up to date; None: look at all documents."""
+    source: Any = query._source
+    if source._own_adapter is not None and source._adapter() is not indexes.adapter:
+        return None  # it may see other values than the index
+    if indexes.behind:
+        indexes.catch_up()
     if indexes.unreadable:
         return None
     choice: Choice | None = query._choice
     if choice is None or choice[0] is not indexes:
-        choice = query._choice = _choice(query._spec, indexes)
+        choice = query._choice = _choice(query, indexes)
     _, settled, bounded, ordering = choice
     if settled is not None or not bounded:
         return settled
     found = bounded[0] if len(bounded) == 1 else min(bounded, key=_size)
     if ordering is None or found.index is ordering.index:
         return found
-    stop, size = query._spec.stop, found.size
+    stop, size = ordering.stop, found.size
     # If what meets the bounds is spread evenly, this many are walked until the limit is met.
     if stop is not None and stop * len(ordering.index) < size * size:
         return ordering
     return found
 
 
-def _choice(spec: Spec, indexes: Indexes) -> Choice:
-    conditions, orders, _, limit = spec
-    if not orders and len(conditions) == 1 and isinstance(conditions[0], OnField):  # as most
-        found = _answering(conditions[0], indexes)
-        return indexes, found, () if found is None else (found,), None
-    bounded = _bounded(conditions, indexes) if conditions else ()
+def _choice(query: Query[Any], indexes: Indexes) -> Choice:
+    conditions, orders, offset, limit = query._spec
+    stop = None if limit is None else offset + limit
     if not orders:
-        return indexes, bounded[0] if len(bounded) == 1 else None, bounded, None
-    ordering = _ordering(spec, indexes)
-    if ordering is not None:
-        for plan in bounded:
-            if plan.index is ordering.index:
-                plan.in_order(ordering.desc, limit is not None)
-    return indexes, None if bounded else ordering, bounded, ordering
+        if len(conditions) != 1 or not isinstance(condition := conditions[0], OnField):
+            found = _bounded(conditions, indexes, stop)
+            return indexes, found[0] if len(found) == 1 else None, found, None
+        index = indexes.by_path.get(condition.path)  # as most
+        bounds = None if index is None else bounds_of(condition)
+        if index is None or bounds is None:
+            return indexes, None, (), None
+        return indexes, Plan(index, bounds, (), stop), (), None
+    order = orders[0]
+    index = indexes.by_path.get(order.path or "") if len(orders) == 1 else None
+    found = _bounded(conditions, indexes, None)
+    if index is None:
+        return indexes, found[0] if len(found) == 1 else None, found, None
+    searches = stop is not None and bool(conditions)
+    ordering = Plan(index, EVERYTHING, conditions, stop, True, order.desc, searches)
+    for plan in found:
+        if plan.index is index:
+            plan.stop, plan.is_ordered, plan.desc = stop, True, order.desc
+            plan.searches = stop is not None and bool(plan.conditions)
+    return indexes, None if found else ordering, found, ordering
 
 
 def _size(plan: Plan) -> int:
     return plan.size
 
 
-def _ordering(spec: Spec, indexes: Indexes) -> Plan | None:
-    order = spec.orders[0]
-    if len(spec.orders) > 1 or order.path is None:
-        return None
-    index = indexes.by_path.get(order.path)
-    if index is None:
-        return None
-    return Plan(index, EVERYTHING, spec.conditions).in_order(order.desc, spec.limit is not None)
-
-
-def _answering(condition: OnField, indexes: Indexes) -> Plan | None:
-    """Return the plan for one condition alone."""
-    index = indexes.by_path.get(condition.path)
-    bounds = None if index is None else bounds_of(condition)
-    return None if index is None or bounds is None else Plan(index, bounds, ())
-
-
-def _bounded(conditions: Sequence[Any], indexes: Indexes) -> Sequence[Plan]:
-    by_path = indexes.by_path
+def _bounded(conditions: Sequence[Any], indexes: Indexes, stop: int | None) -> list[Plan]:
+    """Return a plan for each indexed field that conditions bound."""
     parts: list[Any] = []
-    for condition in conditions:
-        parts += condition.inner if condition.__class__ is All else (condition,)
+    for one in conditions:
+        parts += one.inner if one.__class__ is All else (one,)
+    by_path = indexes.by_path
     found: dict[str, Bounds] = {}
-    answered: dict[str, list[Any]] = {}
+    answered: list[str | None] = []
     for part in parts:
-        if isinstance(part, OnField) and (path := part.path) in by_path:
-            bounds = bounds_of(part)
-            if bounds is not None:
-                found[path] = intersection(found[path], bounds) if path in found else bounds
-                answered.setdefault(path, []).append(part)
-    return [Plan(by_path[path], found[path], _without(parts, answered[path])) for path in found]
-
-
-def _without(parts: list[Any], answered: list[Any]) -> tuple[Any, ...]:
-    if len(parts) == len(answered):
-        return ()
-    return tuple(part for part in parts if not any(part is one for one in answered))
+        path: str | None = part.path if isinstance(part, OnField) else None
+        if path in by_path and (bounds := bounds_of(part)) is not None:
+            found[path] = intersection(found[path], bounds) if path in found else bounds
+        else:
+            path = None
+        answered.append(path)
+    plans: list[Plan] = []
+    for path, bounds in found.items():
+        rest: tuple[Any, ...] = ()
+        if answered.count(path) < len(parts):
+            rest = tuple(part for part, by in zip(parts, answered, strict=True) if by != path)
+        plans.append(Plan(by_path[path], bounds, rest, None if rest else stop))
+    return plans

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import filterfalse, islice, takewhile
-from operator import attrgetter
 from typing import Any
 
 from grebe.core.bulk import garbage_collection_paused
@@ -16,7 +16,7 @@ from grebe.core.entry import Entry
 from grebe.core.tree import Tree
 from grebe.documents import scanning
 from grebe.documents.conditions import Condition
-from grebe.documents.indexes import Index, Indexes
+from grebe.documents.indexes import Indexes
 from grebe.documents.models import PLAIN, UNREAD, Adapter, PlainAdapter
 from grebe.documents.orders import sort
 from grebe.documents.planning import Explanation, Plan, plan
@@ -30,7 +30,6 @@ MANY = 700
 """New snapshots for which the garbage collector is paused: as many wake it."""
 
 Found = list[Snapshot[Any]]
-_ORDER = attrgetter("order")
 
 
 class Finder:
@@ -60,7 +59,9 @@ class Finder:
                 # Not kept: an index over all documents is no reason to keep all of them decoded.
                 return adapter.decode(entry.value, f"{collection}/{document_id}")
 
-            self.indexes[collection] = Indexes(fields, adapter, read)
+            self.indexes[collection] = Indexes(
+                fields, adapter, read, partial(self._tree.documents, collection)
+            )
         else:
             self.indexes.pop(collection, None)
 
@@ -69,7 +70,7 @@ class Finder:
     def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """Return the documents of a query in order."""
         unmade = self._unmade(query._source) if query._spec is EVERYTHING else None
-        found = self._answer(query)[0] if unmade is None else unmade
+        found = self.answer(query)[0] if unmade is None else unmade
         return Results((found,), len(found)) if found else Results()
 
     def _unmade(self, source: Any) -> Unmade[Any] | None:
@@ -85,85 +86,82 @@ class Finder:
 
     def explain(self, query: Query[Any]) -> Explanation:
         """Answer a query and tell how."""
-        _, index, examined = self._answer(query)
+        _, index, examined = self.answer(query)
         return Explanation(index, examined)
 
     def count(self, query: Query[Any]) -> int:
         """Return the number of documents of a query."""
+        conditions, orders, offset, limit = query._spec
         with self._lock:
-            documents = self._tree.documents(query.source._scope)
-            indexes = self.indexes.get(query.source._scope)
-            chosen = None if indexes is None else self._plan(query, indexes, documents)
+            indexes = self.indexes.get(query._source._scope)
+            chosen = None
+            if indexes is not None and (conditions or orders):
+                chosen = plan(query, indexes)
             if chosen is not None and not chosen.conditions:
                 total = chosen.index.count(chosen.bounds)
-            elif query.spec.conditions:
+            elif conditions:
                 total = len(self.matching(query))
             else:
-                total = len(documents)
-        left = max(0, total - query.spec.offset)
-        return left if query.spec.limit is None else min(left, query.spec.limit)
+                total = len(self._tree.documents(query._source._scope))
+        left = max(0, total - offset)
+        return left if limit is None else min(left, limit)
 
     def matching(self, query: Query[Any]) -> Found:
         """Return all documents that meet a query's conditions, as inserted, limit or not."""
-        return self._answer(query._with(orders=(), offset=0, limit=None))[0]
+        return self.answer(query._with(orders=(), offset=0, limit=None))[0]
 
-    def _answer(self, query: Query[Any]) -> tuple[Found, str | None, int]:
+    def answer(self, query: Query[Any]) -> tuple[Found, str | None, int]:
         """Return the documents, the name of the index and how many documents were looked at."""
-        spec = query._spec
-        conditions, orders, offset, limit = spec
-        scope = query._source._scope
+        source: Any = query._source
+        conditions, orders, offset, limit = query._spec
+        scope = source._scope
+        chosen = None
         self._lock.acquire()  # not `with`, which takes twice as long
         try:
-            node = self._tree.collections.get(scope)
-            documents = self._tree.documents(scope) if node is None else node.documents
             indexes = self.indexes.get(scope)
-            chosen = None if indexes is None else self._plan(query, indexes, documents)
-            if chosen is not None and not chosen.searches:
-                found = self._looked_at(query, chosen, documents)
+            if indexes is not None and (conditions or orders):
+                documents = self._tree.documents(scope)
+                chosen = plan(query, indexes)
+                if chosen is not None and not chosen.searches:
+                    found = self._looked_at(source, chosen, documents)
         finally:
             self._lock.release()
         # From here on without the lock: conditions may be functions of the user.
         if chosen is None:
-            found, examined = self._scan(query._source, conditions)
+            found, examined = self._scan(source, conditions)
         elif chosen.searches:
             return self._walk(query, chosen)
         else:
             examined = len(found)
             if chosen.conditions:
                 found = _select(found, chosen.conditions)
-        if orders and not (chosen is not None and chosen.ordered):
-            sort(found, orders, spec.stop)
+        if orders and (chosen is None or not chosen.is_ordered):
+            sort(found, orders, query.spec.stop)
         if offset or (limit is not None and len(found) > limit):
-            found = found[offset : spec.stop]
+            found = found[offset : query.spec.stop]
         return found, None if chosen is None else chosen.index.path, examined
 
-    def _looked_at(self, query: Query[Any], chosen: Plan, documents: Mapping[str, Entry]) -> Found:
+    def _looked_at(self, source: Any, chosen: Plan, documents: Mapping[str, Entry]) -> Found:
         """Return what a plan says to look at: in the order of the index, or else as inserted."""
-        source = query._source
-        index, bounds = chosen.index, chosen.bounds
-        if chosen.ordered:
-            ids: Iterable[str] = index.walk(bounds, chosen.desc)
-            stop = query._spec.stop
-            return self._views(source, list(ids if stop is None else islice(ids, stop)), documents)
-        tokens = bounds[0]
-        if tokens is not None and len(tokens) == 1:
-            same = index.of_value(tokens[0])
-            if query._spec[3] is not None and not chosen.conditions and not query._spec.orders:
-                same = list(islice(same, query._spec.stop))  # they are in the query's order
-            return self._views(source, same, documents)
-        found = index.found(bounds)
-        entries = [documents[document_id] for document_id in found]
-        entries.sort(key=_ORDER)
-        views: Found = [entry.view for entry in entries]
-        if all(views) and not (self.remodelled and source._scope in self.remodelled):
-            return views
-        found.sort(key=lambda document_id: documents[document_id].order)
-        return _snapshots(source, found, entries)
+        found: Found
+        index, bounds, stop = chosen.index, chosen.bounds, chosen.stop
+        if chosen.is_ordered:
+            walk = index.walk(bounds, chosen.desc)
+            found = [documents[document_id].view for document_id in islice(walk, stop)]
+        else:
+            found = [entry.view for entry in index.entries(bounds, documents, stop)]
+        # Where no other model was ever used, snapshots that are there are for the source's.
+        if all(found) and not (self.remodelled and source._scope in self.remodelled):
+            return found
+        if chosen.is_ordered:
+            ids = list(islice(index.walk(bounds, chosen.desc), stop))
+        else:
+            ids = index.ids(bounds, documents, stop)
+        return _snapshots(source, ids, [documents[document_id] for document_id in ids])
 
     def _views(self, source: Any, ids: Collection[str], documents: Mapping[str, Entry]) -> Found:
         """Return the snapshots of documents, in one loop if all were made before."""
         found: Found = [documents[document_id].view for document_id in ids]
-        # Where no other model was ever used, snapshots that are there are for the source's.
         if all(found) and not (self.remodelled and source._scope in self.remodelled):
             return found
         ids = list(ids)
@@ -215,9 +213,9 @@ class Finder:
 
     def _walk(self, query: Query[Any], chosen: Plan) -> tuple[Found, str | None, int]:
         """Look at documents in the order of an index until the limit is met."""
-        source, spec, conditions = query._source, query._spec, chosen.conditions
-        stop = spec.offset + (spec.limit or 0)
-        index: Index = chosen.index
+        source: Any = query._source
+        conditions, index = chosen.conditions, chosen.index
+        stop = chosen.stop or 0
         indexes: Indexes = query._choice[0]
         version = None
         seen: list[str] = []
@@ -225,13 +223,13 @@ class Finder:
         while len(found) < stop:
             with self._lock:
                 documents = self._tree.documents(source._scope)
-                indexes.catch_up(documents)
+                indexes.catch_up()
                 if version != indexes.version:  # it begins, or somebody has written meanwhile
                     if (
                         self.indexes.get(source._scope) is not indexes
                         or indexes.by_path.get(index.path) is not index
                     ):
-                        return self._answer(query)
+                        return self.answer(query)
                     version = indexes.version
                     walk = index.walk(chosen.bounds, chosen.desc)
                     if seen:
@@ -243,25 +241,12 @@ class Finder:
                 break
             seen += ids
             found += _select(views, conditions)
-        return found[spec.offset : stop], index.path, len(seen)
-
-    def _plan(
-        self, query: Query[Any], indexes: Indexes, documents: Mapping[str, Entry]
-    ) -> Plan | None:
-        conditions, orders, _, _ = query._spec
-        if not conditions and not orders:
-            return None
-        source: Any = query._source
-        if source._own_adapter is not None and source._adapter() is not indexes.adapter:
-            return None  # it may see other values than the index
-        if indexes.behind:
-            indexes.catch_up(documents)
-        return plan(query, indexes)
+        return found[query._spec[2] : stop], index.path, len(seen)
 
     def check(self) -> None:
         """Raise AssertionError if an index differs from one made anew."""
-        for collection, indexes in self.indexes.items():
-            indexes.check(self._tree.documents(collection))
+        for indexes in self.indexes.values():
+            indexes.check()
 
 
 def _snapshots(source: Any, ids: list[str], entries: list[Entry]) -> Found:

@@ -17,7 +17,7 @@ from grebe.core.entry import Entry, home_of
 from grebe.core.ordering import MISSING, ascending
 from grebe.documents.bounds import EVERYTHING, Bounds, bounds_of, intersection, token_of
 from grebe.documents.fields import Field
-from grebe.documents.indexes import Index
+from grebe.documents.index import Index
 from grebe.persistors import MemoryPersistor
 from tests.unit.reactive.test_observer import Ears
 
@@ -331,10 +331,13 @@ def test_a_key_that_is_a_nan(store: grebe.Store) -> None:
 VALUES = [None, False, True, -1, 0, 0.5, 1, 2, "", "a", "aa", "ab", "b", [], [1], {}, {"a": 1}]
 
 
-def filled(values: list[Any]) -> tuple[Index, dict[str, Entry]]:
+def filled(
+    values: list[Any], documents: dict[str, Entry] | None = None
+) -> tuple[Index, dict[str, Entry]]:
     """Return an index of documents that have these values, in this order."""
     index = Index("n")
-    documents = {f"{n}": Entry(b"", n, home_of()) for n in range(len(values))}
+    if documents is None:
+        documents = {f"{n}": Entry(b"", n, home_of()) for n in range(len(values))}
     put(index, documents, dict(enumerate(values)))
     return index, documents
 
@@ -345,9 +348,11 @@ def put(index: Index, documents: dict[str, Entry], values: dict[int, Any]) -> No
 
 
 def within(bounds: Bounds) -> list[Any]:
-    index, _ = filled(VALUES)
+    index, documents = filled(VALUES)
     found = [VALUES[int(document_id)] for document_id in index.walk(bounds, False)]
-    assert len(found) == index.count(bounds) == len(index.found(bounds))
+    entries = list(index.entries(bounds, documents, None))
+    assert entries == [documents[one] for one in index.ids(bounds, documents, None)]
+    assert index.count(bounds) == len(entries) == len(found)
     return found
 
 
@@ -420,7 +425,7 @@ def test_values_come_and_go(is_asked: bool) -> None:
         if is_asked:
             wanted = sorted(range(300), key=lambda n: ascending(values[n]))
             assert [int(n) for n in index.walk(EVERYTHING, False)] == wanted
-        index.check(filled(values)[0])
+        index.check(filled(values, documents)[0])
     index.remove([f"{n}" for n in range(299)])
     assert list(index.walk(EVERYTHING, False)) == ["299"]
 
@@ -431,6 +436,53 @@ def test_a_group_that_shrinks_is_read_in_the_time_of_what_is_left() -> None:
     index.remove([f"{n}" for n in range(19_900)])
     assert len(index.of_value(1)) == 100
     assert index.of_value(1).__sizeof__() < 100_000
+
+
+@pytest.mark.parametrize("does", ["set", "replace", "delete", "clear", "delete one by one"])
+def test_old_documents_are_let_go_of(store: grebe.Store, does: str) -> None:
+    """A group of many holds documents; what was replaced or deleted is freed without a question."""
+    rows = store.collection("rows", indexes=["n"])
+    ids = [f"{n}" for n in range(1000)]
+    tracemalloc.start()
+    try:
+        rows.create_many({one: {"n": 1, "text": one * 1000} for one in ids})
+        alike = rows.where(field("n") == 1)
+        assert len(alike.get()) == len(list(rows)) == 1000
+        full = tracemalloc.get_traced_memory()[0]
+        if does == "set":
+            for one in ids:
+                rows.doc(one).set({"n": 1})
+        elif does == "replace":
+            rows.replace({one: {"n": 1} for one in ids})
+        elif does == "delete":
+            rows.delete()
+        elif does == "clear":
+            store.clear()
+        else:
+            for one in ids:
+                rows.doc(one).delete()
+        left = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert left < full / 3
+    assert len(alike.get()) == (1000 if does in ("set", "replace") else 0)
+
+
+def test_few_changes_wait_for_a_question(store: grebe.Store) -> None:
+    """Many are taken in by the writes, if the index holds documents and the data is at hand."""
+    rows = store.collection("rows", indexes=["n"])
+    rows.create_many({f"{n}": {"n": n} for n in range(150)})
+    thirds = rows.where(field("n") == 2)
+    assert ids(thirds) == ["2"]
+    index = store._engine.finder.indexes["rows"].by_path["n"]
+    for n in range(150):
+        rows.doc(f"{n}").set({"n": n % 50, "is": "new"})
+    assert index.of_value(149) == ("149",), "no value was shared: all wait"
+    assert ids(thirds) == ["2", "52", "102"]
+    for n in range(150):
+        rows.doc(f"{n}").set({"n": n % 3, "is": "newer"})
+    assert len(index.of_value(2)) == 34, "up to the 101st they are taken in"
+    assert len(thirds.get()) == 50
 
 
 def test_a_document_that_is_made_again_is_the_last(users: Users) -> None:
