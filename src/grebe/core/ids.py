@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from grebe.core import path as paths
@@ -20,7 +20,7 @@ def random_id() -> str:
     return os.urandom(LENGTH).translate(_TABLE).decode("ascii")
 
 
-def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
+def ids_and_data(items: Any) -> tuple[list[str], Collection[Any]]:
     """Return ids and data of what is to be created, parallel.
 
     Raises:
@@ -28,13 +28,13 @@ def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
         TypeError: it is no mapping of id to data, nor a list of data.
 
     >>> ids_and_data({"1": "a", "2": "b"})
-    (['1', '2'], ['a', 'b'])
+    (['1', '2'], dict_values(['a', 'b']))
     """
     if isinstance(items, Mapping):
         ids = list(items)
-        if "" in items or not _are_alphanumeric(ids):
+        if "" in items or not _are_usual(ids):
             ids = [paths.check_segment(key) for key in ids]
-        return ids, list(items.values())
+        return ids, items.values()
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
         kind = type(items).__name__
         raise TypeError(f"create_many takes a mapping of id to data or a list of data, not {kind}")
@@ -42,9 +42,11 @@ def ids_and_data(items: Any) -> tuple[list[str], list[Any]]:
     return [random_id() for _ in data], data
 
 
-def _are_alphanumeric(ids: list[Any]) -> bool:
-    """Tell whether all are alphanumeric or empty, see check_segment: all are asked at once."""
+def _are_usual(ids: list[Any]) -> bool:
+    """Tell whether none needs a look of its own: see check_segment. All are asked at once."""
     try:
-        return "".join(ids).isalnum()
+        text = "".join(ids)
     except TypeError:  # no text
         return False
+    # The second holds for other alphabets too, but looks at each character.
+    return (text.isascii() and "/" not in text and "\0" not in text) or text.isalnum()

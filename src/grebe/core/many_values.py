@@ -8,7 +8,7 @@ that are read together are decoded by one call, and share the texts that repeat 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from math import isfinite
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ SHARED_BYTES_MAX = 1024
 Share = Callable[[str, str], str]
 
 
-def encode_plain_many(values: Sequence[object], paths: Sequence[str]) -> list[bytes]:
+def encode_plain_many(values: Iterable[object], paths: Sequence[str]) -> list[bytes]:
     """Return the JSON of plain values; `paths` names their documents in errors. O(size).
 
     Raises:
@@ -50,11 +50,11 @@ def encode_plain_many(values: Sequence[object], paths: Sequence[str]) -> list[by
     [b'{"n":1}', b'{"n":2}']
     """
     found: list[bytes] = []
-    for start in range(0, len(values), TOGETHER):
-        some = values[start : start + TOGETHER]
+    rest = iter(values)
+    while some := list(islice(rest, TOGETHER)):
         texts = _encode_alike(some)
         if texts is None:
-            names = paths[start : start + TOGETHER]
+            names = paths[len(found) : len(found) + TOGETHER]
             texts = [encode_plain(value, path) for value, path in zip(some, names, strict=True)]
         found += texts
     return found

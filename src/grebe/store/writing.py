@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count, repeat
+from itertools import count, islice, repeat
 from typing import Any
 
 from grebe.core import path as paths
@@ -190,19 +190,20 @@ class Writer(Storing):
             return [self.tree.collections[collection.path].documents[i] for i in ids]
         # The first document settles the collection; the others need not ask any more.
         self._write(Document(collection, ids[0]), values[0], None, broadcast, persist)
-        rest, path = ids[1:], collection.path
+        path = collection.path
         documents = self.tree.collections[path].documents
         entries = [documents[ids[0]]]
         home = entries[0].home
-        entries += map(Entry, values[1:], count(self.order + 1), repeat(home))
-        self.order += len(rest)
-        documents.update(zip(rest, entries[1:], strict=True))
+        entries += map(Entry, islice(values, 1, None), count(self.order + 1), repeat(home))
+        self.order += len(ids) - 1
+        documents.update(zip(ids, entries, strict=True))
         if self.committer is not None and home.saved:
             pending, written = self.committer.pending, PathsIn(path, ids)
             pending.forget(written[0])  # it goes with the others
             pending.put_many(PutMany(written, values, home.partition, home.encrypted))
             self.committer.wrote()
-        self.note(path, rest, LOUD if broadcast else 0)
+        if self.finder.indexes or self.broadcasting.watched:
+            self.note(path, ids[1:], LOUD if broadcast else 0)
         return entries
 
     def replace_all(

@@ -347,3 +347,16 @@ def test_a_large_record_is_the_same_line_in_parts() -> None:
     puts = [list(part.puts()) for part in found.operations if isinstance(part, PutMany)]
     wanted = list(PutMany(paths, values, "p").puts())
     assert [put for some in puts for put in some] == wanted * 2
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_percent_signs(encrypted: bool):
+    """A percent sign in names and values is one, alone and among many."""
+    documents = {f"100%/{name}": b'"%%b %d"' for name in ("%", "%b", "%%", "a")}
+    puts = [Put(path, value, "50%b", encrypted) for path, value in documents.items()]
+    ids = [path.removeprefix("100%/") for path in documents]
+    many = PutMany(PathsIn("100%", ids), list(documents.values()), "50%b", encrypted)
+    for operations in (tuple(puts), (many,)):
+        data = journal_of([JournalRecord(1, operations)])
+        (record,) = decode_journal(data, "file").records
+        assert operations_in(record) == puts

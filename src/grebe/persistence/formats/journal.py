@@ -186,21 +186,24 @@ def _encode_puts(
     kind = b"seal" if encrypted else b"put"
     head = b',["%b",%b,{' % (kind, _partition_text(partition))
     for start in range(0, len(documents), PUTS_JOINED_MAX):
-        keys = _keys(documents, start, start + PUTS_JOINED_MAX)
         texts: Sequence[bytes] = values[start : start + PUTS_JOINED_MAX]
         if encrypted:
             texts = [b'"%b"' % base64.b64encode(value) for value in texts]
-        piece = [head, *(b"",) * (2 * len(keys)), b"}]"]
-        piece[1:-1:2], piece[2:-1:2] = keys, texts
-        text = b"".join(piece)
+        template = b"%b%b:%%b}]" % (
+            head.replace(b"%", b"%%"),
+            _keys(documents, start, start + PUTS_JOINED_MAX),
+        )
+        text = template % tuple(texts)
         if b"\n" in text:  # JSON that somebody else has written
-            piece[2:-1:2] = map(one_line, texts)
-            text = b"".join(piece)
+            text = template % tuple(map(one_line, texts))
         yield text
 
 
-def _keys(documents: Sequence[str], start: int, end: int) -> list[bytes]:
-    """Return paths as they stand in an object, with what is around them: `"a/1":`, `,"a/2":`."""
+def _keys(documents: Sequence[str], start: int, end: int) -> bytes:
+    """Return paths as they stand in an object, with room for values: `"a/1":%b,"a/2"`.
+
+    Formatting puts the values in: half the calls of joining them with the paths.
+    """
     prefix = b'"'
     if type(documents) is PathsIn:
         prefix = encoding.encode(documents.collection + "/")[:-1]
@@ -208,8 +211,9 @@ def _keys(documents: Sequence[str], start: int, end: int) -> list[bytes]:
     else:
         some = documents[start:end]
     # All at once: quotes within them are escaped, so only those around them match.
-    text = prefix + encoding.encode(some)[2:-1].replace(b'","', b'":\n,' + prefix) + b":"
-    return text.split(b"\n")
+    inner = encoding.encode(some)[2:-1].replace(b"%", b"%%")
+    prefix = prefix.replace(b"%", b"%%")
+    return prefix + inner.replace(b'","', b'":%b,' + prefix)
 
 
 _MANY = ("", None)

@@ -106,8 +106,8 @@ class OsNewFile:
                 written += os.write(self._fd, view[written:])
         self._unsynced += written
         if self._unsynced >= BEGIN_AFTER_BYTES:
+            _begin_writing(self._fd, self._unsynced)
             self._unsynced = 0
-            _begin_writing(self._fd)
 
     def reserve(self, size: int) -> None:
         """See NewFile."""
@@ -147,15 +147,16 @@ else:
         os.fdatasync(fd)
 
 
-def _begin_writing(fd: int) -> None:
-    """Have the system begin to write what it holds of a file. Nothing depends on it.
+def _begin_writing(fd: int, size: int) -> None:
+    """Have the system begin to write that many bytes before the position. Nothing depends on it.
 
     On Linux that is what comes of saying that it need not be kept in memory. An error of the disk
     is reported by the next sync, as if that had written.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            start = os.lseek(fd, 0, os.SEEK_CUR) - size
+            os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
 class OsFileSystem:
