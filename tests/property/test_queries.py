@@ -472,9 +472,9 @@ class Walk:
         """Announce all that was written silently; then every observer has what is there."""
         self.log.append("announce")
         for path in list(self.quiet):
-            value = self.value()
-            self.store.doc(path).set({**value, "announced": path})
-            self.put(path, {**value, "announced": path}, True)
+            value = {**self.value(), "announced": len(self.log)}  # another than all before
+            self.store.doc(path).set(value)
+            self.put(path, value, True)
         self.broadcast()
         assert not self.quiet
 

@@ -268,7 +268,8 @@ def group_of_missing_is_left_out(patch: Patch) -> None:
 
 
 def aggregate_told_late(patch: Patch) -> None:
-    patch.setattr(live_aggregate.LiveAggregate, "collect", lambda self, *_: None)
+    for name in ("collect", "collect_one"):
+        patch.setattr(live_aggregate.LiveAggregate, name, lambda self, *_: None)
 
 
 # --- groups of collections
@@ -426,12 +427,23 @@ def routes_by_the_value_alone(patch: Patch) -> None:
 
 
 def holders_are_not_tested(patch: Patch) -> None:
-    collect = live_query.LiveQuery.collect
+    collect_one = live_query.LiveQuery.collect_one
 
-    def untested(self: Any, *arguments: Any, is_met: bool = False) -> None:
-        collect(self, *arguments, is_met=True)
+    def untested(self: Any, document_id: str, mark: int, *_: Any) -> None:
+        entry = self._engine.documents(self.scope).get(document_id)
+        collect_one(self, document_id, mark, entry, True)
 
-    patch.setattr(live_query.LiveQuery, "collect", untested)
+    patch.setattr(live_query.LiveQuery, "collect_one", untested)
+
+
+def touched_neighbours_share_a_place(patch: Patch) -> None:
+    ranks = ordered.OrderedRows.ranks
+
+    def alike(self: Any, keys: Any) -> list[int]:
+        found = ranks(self, keys)
+        return found[:1] * len(found)
+
+    patch.setattr(ordered.OrderedRows, "ranks", alike)
 
 
 def silent_writes_announced(patch: Patch) -> None:
@@ -491,6 +503,7 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     views_share_what_changes,
     routes_by_the_value_alone,
     holders_are_not_tested,
+    touched_neighbours_share_a_place,
     silent_writes_announced,
 ]
 

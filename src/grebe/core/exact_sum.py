@@ -61,14 +61,12 @@ class ExactSum:
             self._decimals += sign * isinstance(number, Decimal)
             self._rest += sign * Fraction(number)
 
-    @property
     def total(self) -> Any:
-        """The sum: an int of ints, a float if there is one, else a Decimal if there is one."""
+        """Return the sum: an int of ints, a float if one is there, else a Decimal if one is."""
         return self._result(1) if self._floats or self._others else self._integers
 
-    @property
     def mean(self) -> Any:
-        """The sum divided by the number of numbers, a float of ints; None if there are none."""
+        """Return the sum by the number of numbers, a float of ints; None if there are none."""
         if not self.count:
             return None
         mean = self._result(self.count)

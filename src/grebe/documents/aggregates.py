@@ -252,12 +252,12 @@ class _Sum:
             self.add(after, number)
 
     def result(self) -> Any:
-        return self._sum.total
+        return self._sum.total()
 
 
 class _Mean(_Sum):
     def result(self) -> Any:
-        return self._sum.mean
+        return self._sum.mean()
 
 
 class _First:
@@ -312,14 +312,14 @@ class _Group:
 class Totals:
     """The state of an aggregate: contributions come and go, the value is made when it is asked."""
 
-    __slots__ = ("_changed", "_groups", "_is_grouped", "_makers", "last")
+    __slots__ = ("_groups", "_is_grouped", "_makers", "changed", "last")
 
     def __init__(self, aggregate: Aggregate[Any]) -> None:
         self._makers = [(name, _TOTALS[part.kind]) for name, part in aggregate.parts.items()]
         self._is_grouped = bool(aggregate.by)
         self._groups: dict[Any, _Group] = {}
-        self._changed: dict[Any, None] = {}
-        """Groups whose value has to be made anew."""
+        self.changed: dict[Any, None] = {}
+        """Groups whose value has to be made anew; without any, `last` is the value."""
         self.last: Any = ReadOnlyDict() if self._is_grouped else None
         """What `value` returned last: the values by group, or that of the only group."""
         if not self._is_grouped:
@@ -347,41 +347,41 @@ class Totals:
             self.remove(before, number)
             self.add(after, number)
             return
-        totals = None
         old_values = before[1]
         for place, new in enumerate(after[1]):
             old = old_values[place]
             if old is not new:
-                totals = totals or self._group(after[0]).totals
-                totals[place].replace(old, new, number)
+                self._group(after[0]).totals[place].replace(old, new, number)
 
     def value(self) -> dict[Any, Any]:
         """Return the value now, the same object while it is equal. O(groups) if it changed."""
-        if self._changed:
+        if self.changed:
             if self._is_grouped:
                 self._renew()
             else:
                 whole = self._result_of(self._groups[None])
                 if whole != self.last:
                     self.last = whole
-            self._changed.clear()
+            self.changed.clear()
         return self.last  # type: ignore[no-any-return]
 
     def _renew(self) -> None:
         """Make the value of all groups anew if one of those that changed has another."""
         value, renewed = self.last, None
-        for key in self._changed:
+        for key in self.changed:
             group = self._groups[key]
             result = self._result_of(group) if group.size else None
             if result is None:
                 del self._groups[key]
             if value.get(key) != result:
                 if renewed is None:
-                    self.last = renewed = ReadOnlyDict(value)  # which only this method changes
+                    renewed = ReadOnlyDict(value)  # which only this method changes
                 if result is None:
                     dict.__delitem__(renewed, key)
                 else:
                     dict.__setitem__(renewed, key, result)
+        if renewed is not None:
+            self.last = renewed
 
     def _result_of(self, group: _Group) -> ReadOnlyDict:
         return ReadOnlyDict({name: total.result() for name, total in group.named})
@@ -390,5 +390,5 @@ class Totals:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group([(name, make()) for name, make in self._makers])
-        self._changed[key] = None
+        self.changed[key] = None
         return group

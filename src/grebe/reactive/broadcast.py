@@ -11,8 +11,8 @@ thread delivers, another's request makes it go round once more instead of delive
 from __future__ import annotations
 
 import threading
-from _thread import get_ident
-from asyncio import AbstractEventLoop, events
+from asyncio import AbstractEventLoop
+from asyncio.events import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
@@ -24,7 +24,15 @@ from grebe.documents.document import Document
 from grebe.documents.models import Adapter
 from grebe.documents.query import Query, key_of
 from grebe.documents.snapshot import Snapshot
-from grebe.reactive.change import AGAIN, FLAG_BITS, LOUD, TOUCHED, WRITTEN
+from grebe.reactive.change import (
+    AGAIN,
+    FLAG_BITS,
+    FLAGS,
+    LOUD,
+    ONE_WRITE,
+    TOUCHED,
+    WRITTEN,
+)
 from grebe.reactive.dependencies import Dependencies
 from grebe.reactive.live import Delivery, LiveDocument, LiveResult, Marks
 from grebe.reactive.live_aggregate import LiveAggregate, key_of_aggregate
@@ -59,6 +67,7 @@ class Broadcast:
         self._lock = lock
         self._scheduler = scheduler
         self.documents = tree.documents
+        self._collections = tree.collections
         self.matching = finder.matching
         self.adapter = finder.adapter
         self.dependencies = Dependencies()
@@ -74,11 +83,12 @@ class Broadcast:
         self.sequence = 0
         """Number of the last mark."""
         self._deliveries: deque[Delivery] = deque()
+        self.tell: Callable[[Delivery], object] = self._deliveries.append
         self._requested: object = None
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         """Held by the thread that delivers."""
-        self._thread: int | None = None
-        self._again = False
+        self._is_delivering = False
+        """Whether the turn is taken by a call further up, if this thread has it."""
         self._now = False
         self.open_batches = 0
         """While there are any, only an explicit broadcast tells what was written so far."""
@@ -110,14 +120,14 @@ class Broadcast:
 
     def _mark_once_more(self, marks: Marks, key: str, flags: int) -> None:
         if key in marks:
-            flags |= marks.pop(key) & (1 << FLAG_BITS) - 1 | AGAIN
+            flags |= marks.pop(key) & FLAGS | AGAIN
         marks[key] = self.sequence << FLAG_BITS | flags
 
     def pending(self) -> dict[str, list[str]]:
         """Return the ids that wait for the broadcast, by collection, for inspection."""
-        return {scope: list(marks) for scope, marks in self._collections()}
+        return {scope: list(marks) for scope, marks in self._marked_collections()}
 
-    def _collections(self) -> list[tuple[str, Marks]]:
+    def _marked_collections(self) -> list[tuple[str, Marks]]:
         return [(scope, marks) for scope, marks in self.marks.items() if scope[0] != "/"]
 
     # --- observers
@@ -195,10 +205,8 @@ class Broadcast:
 
     def request(self) -> None:
         """Have the marks delivered: by the scheduler, in the event loop's next turn, or now."""
-        if not self.marks:
-            return
         if self._scheduler is None:
-            loop = events._get_running_loop()
+            loop = _get_running_loop()
             if loop is None:
                 self.deliver()
             elif self._requested is not loop:
@@ -221,23 +229,23 @@ class Broadcast:
         self._requested = None
         self.deliver()
 
-    def deliver(self, *, now: bool = False) -> None:
+    def deliver(self, now: bool = False) -> None:
         """Tell the observers what changed; all of it, also what comes up meanwhile.
 
         If another thread is at it, that one does this too. While a batch is open nothing is told,
         but `now`, when the caller also waits for the other thread.
         """
-        me = get_ident()
-        self._again = True  # whoever has the turn sees it when he gives it back
+        turn = self._turn
         if now:
-            self._now = True
-            if not self._turn.acquire(self._thread != me):
-                return
-        elif not self._turn.acquire(False):
+            turn.acquire()
+            self._now = bool(self.marks)
+        elif not turn.acquire(False):
+            return  # whoever has the turn sees the marks when he has given it back
+        if self._is_delivering:  # a subscriber of this thread asks: the loop below goes on
+            turn.release()
             return
         try:
-            self._thread = me
-            self._again = False
+            self._is_delivering = True
             deliveries = self._deliveries
             while (self.marks or deliveries) and self._collect():
                 while deliveries:
@@ -245,10 +253,9 @@ class Broadcast:
                     observer.deliver(changes)
         finally:
             # What is left after a KeyboardInterrupt goes with the next broadcast.
-            self._thread = None
-            self._turn.release()
-        if self._again:
-            self._again = False
+            self._is_delivering = False
+            turn.release()
+        if self.marks and not self.open_batches:  # another thread asked in the last moment
             self.request()
 
     def finish(self) -> None:
@@ -257,7 +264,7 @@ class Broadcast:
             self.deliver()
 
     def _collect(self) -> bool:
-        """Turn the marks into deliveries; tell whether there are any."""
+        """Turn the marks into deliveries; tell whether there may be any."""
         self._lock.acquire()  # not `with`, which takes twice as long; each write comes here
         try:
             if self.open_batches and not self._now:
@@ -265,27 +272,36 @@ class Broadcast:
             self._now = False
             if self.dependencies.forward:
                 self._mark_dependents()
-            all_results, deliver = self.results, self._deliveries.append
             for scope, marks in self.marks.items():
-                if scope in all_results:
-                    results = all_results[scope]
-                    documents = self.documents(scope)
-                    for live in results.asked:
-                        live.collect(marks, documents, deliver)
-                    for route in results.routes.values():
-                        route.collect(marks, documents, deliver)
+                if scope in self.results:
+                    self._collect_results(scope, marks)
                 if scope in self._watched_documents:
-                    for live_document in self._watchers.of_documents(scope, marks):
-                        live_document.collect(marks[live_document.doc.id], deliver)
+                    for live in self._watchers.of_documents(scope, marks):
+                        live.collect(marks[live.doc.id])
             self.marks = {}
-            return bool(self._deliveries)
+            return True
         finally:
             self._lock.release()
+
+    def _collect_results(self, scope: str, marks: Marks) -> None:
+        node = self._collections.get(scope)
+        documents = self.documents(scope) if node is None else node.documents
+        asked = self.results[scope].asked
+        if len(marks) == 1:
+            (key,) = marks
+            mark = marks[key]
+            if mark & FLAGS == ONE_WRITE:  # the usual
+                entry = documents.get(key)
+                for one in asked:
+                    one.collect_one(key, mark, entry)
+                return
+        for one in asked:
+            one.collect(marks, documents)
 
     def _mark_dependents(self) -> None:
         loud = {
             collection: [document_id for document_id, mark in marks.items() if mark & LOUD]
-            for collection, marks in self._collections()
+            for collection, marks in self._marked_collections()
         }
         # Those that depend are there: deleting a document forgets what it depends on.
         for collection, ids in self.dependencies.affected(loud).items():

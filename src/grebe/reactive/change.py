@@ -23,6 +23,9 @@ AGAIN = 16
 """Mark: what was written may be what was there before: it was marked more than once, or somebody
 else wrote it."""
 FLAG_BITS = 5
+FLAGS = (1 << FLAG_BITS) - 1
+ONE_WRITE = LOUD | WRITTEN
+"""The flags of most marks: a single write, which is announced."""
 
 
 class Event(enum.Enum):
@@ -41,7 +44,8 @@ class Change(encoding.Record, Generic[T], eq=False):
     _event: Event
     _before: Snapshot[T] | None
     _after: Snapshot[T] | None
-    _positions: tuple[int | None, int | None] = (None, None)
+    _prev_index: int | None = None
+    _index: int | None = None
 
     @property
     def event(self) -> Event:
@@ -86,12 +90,12 @@ class Change(encoding.Record, Generic[T], eq=False):
         Positions are those of a list to which the changes before this one were applied: delete at
         `prev_index`, then insert at `index`, change by change.
         """
-        return self._positions[0]
+        return self._prev_index
 
     @property
     def index(self) -> int | None:
         """Position in a query's result at which the document is put, or None; see `prev_index`."""
-        return self._positions[1]
+        return self._index
 
     def __eq__(self, other: object) -> bool:
         """Compare event, document, data and previous data."""

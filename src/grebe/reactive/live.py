@@ -27,8 +27,6 @@ collection, whose documents' keys are their ids, or a group of collections, with
 
 Delivery = tuple[Observer[Any, Any], list[Change[Any]] | None]
 """Whom to tell, and the changes; None: only values are listened to."""
-Deliver = Callable[[Delivery], object]
-"""Notes a delivery, to be made when the lock is released."""
 
 
 class LiveEngine(Protocol):
@@ -38,6 +36,8 @@ class LiveEngine(Protocol):
     """By scope."""
     sequence: int
     """Number of the last mark."""
+    tell: Callable[[Delivery], object]
+    """Notes a delivery, to be made when the lock is released."""
 
     def documents(self, scope: str) -> Mapping[str, Entry]:
         """Return the documents of a scope, by key."""
@@ -61,10 +61,22 @@ class LiveEngine(Protocol):
 class LiveResult:
     """What live queries and live aggregates share: they serve all observers of equal ones."""
 
-    __slots__ = ("_engine", "_lock", "key", "name", "observers", "query", "route", "scope", "seen")
+    __slots__ = (
+        "_deliver",
+        "_engine",
+        "_lock",
+        "key",
+        "name",
+        "observers",
+        "query",
+        "route",
+        "scope",
+        "seen",
+    )
 
     def __init__(self, engine: LiveEngine, query: Query[Any], key: Hashable, name: str) -> None:
         self._engine = engine
+        self._deliver = engine.tell
         self._lock = engine.guard()
         self.query = query
         self.scope = query.source._scope
@@ -109,7 +121,7 @@ class LiveDocument:
             return None
         return snapshot_of(self.doc, entry, self.doc.parent._adapter()), entry
 
-    def collect(self, mark: int, deliver: Deliver) -> None:
+    def collect(self, mark: int) -> None:
         """Have the observer told of what a mark stands for."""
         if not mark & LOUD:
             return
@@ -122,7 +134,7 @@ class LiveDocument:
             flags=mark,
         )
         if change is not None:
-            deliver((self.observer, [change]))
+            self._engine.tell((self.observer, [change]))
 
     def detach(self, observer: Observer[Any, Any]) -> None:
         """See Source."""

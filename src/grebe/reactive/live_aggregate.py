@@ -8,8 +8,8 @@ from typing import Any
 from grebe.core.entry import Entry
 from grebe.documents.aggregates import Aggregate, Contribution, Totals, contribution_of
 from grebe.documents.query import key_of, name_of
-from grebe.reactive.change import LOUD
-from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
+from grebe.reactive.change import FLAG_BITS, LOUD
+from grebe.reactive.live import LiveEngine, LiveResult, Marks
 from grebe.reactive.live_query import LiveQuery
 from grebe.reactive.membership import Member, Membership
 from grebe.reactive.observer import Observer, log
@@ -38,7 +38,7 @@ class LiveAggregate(LiveResult):
         """Who knows which documents a limit or an offset leaves in; None: there is no such."""
         # Without a window the order does not matter.
         membership = Membership(query._with(orders=()), name)
-        self._look = membership.look
+        self._look = membership.looker()
         self._is_pure = membership.is_pure and not any(one.fn for one in aggregate.parts.values())
         self._contribution = contribution_of(aggregate)
         self._contributions: dict[str, tuple[Contribution, Entry]] = {}
@@ -62,14 +62,12 @@ class LiveAggregate(LiveResult):
 
     def value(self) -> dict[Any, Any]:
         """Return the aggregated value now."""
-        lock = self._lock
-        lock.acquire()  # as Broadcast._collect does
-        try:
-            if self._engine.marks:
-                self._engine.catch_up(self)
-            return self._totals.value()
-        finally:
-            lock.release()
+        engine, totals = self._engine, self._totals
+        if not engine.marks and not totals.changed:  # no lock is needed to read what stays
+            return totals.last  # type: ignore[no-any-return]
+        with self._lock:
+            engine.catch_up(self)
+            return totals.value()
 
     def attach(self) -> Observer[Any, Any]:
         """Return a new observer, who was told what is there now. The lock is held."""
@@ -112,13 +110,13 @@ class LiveAggregate(LiveResult):
                     raise  # to who begins to observe, as get() does
                 log.exception("%s failed on %s, which is left out", self.name, snapshot.path)
             else:
-                if told is None:
-                    self._totals.add(now, entry.order)
-                elif told[1].order == entry.order:
-                    self._totals.replace(told[0], now, entry.order)
+                number = entry.order
+                if told is not None and told[1].order == number:
+                    self._totals.replace(told[0], now, number)
                 else:
-                    self._totals.remove(told[0], told[1].order)
-                    self._totals.add(now, entry.order)
+                    if told is not None:
+                        self._totals.remove(told[0], told[1].order)
+                    self._totals.add(now, number)
                 self._contributions[document_id] = now, entry
                 return
         if told is not None:
@@ -141,15 +139,28 @@ class LiveAggregate(LiveResult):
             return True
         return self._windowed is not None and self._windowed.holds(document_id)
 
-    def collect(
-        self,
-        marks: Marks,
-        documents: Mapping[str, Entry],
-        deliver: Deliver,
-        *,
-        is_met: bool = False,
+    def collect_one(
+        self, document_id: str, mark: int, entry: Entry | None, is_met: bool = False
     ) -> None:
-        """Have the observers told the value, if it is another. `is_met`: see LiveQuery."""
+        """Do as `collect` for one document, which has this entry now; `is_met`: see LiveQuery."""
+        if self._early or self._windowed is not None:
+            self.collect({document_id: mark}, self._engine.documents(self.scope))
+            return
+        self.seen = mark >> FLAG_BITS
+        told = self._contributions.get(document_id)
+        if told is not None and told[1] is entry and self._is_pure:
+            return
+        member = None if entry is None else self._look(document_id, entry)
+        if told is None and member is None:
+            return
+        before = self._totals.last
+        self._count(document_id, told, member)
+        if self.route is not None and (told is None or member is None):
+            self.route.hold(document_id, self, document_id in self._contributions)
+        self._tell(before)
+
+    def collect(self, marks: Marks, documents: Mapping[str, Entry]) -> None:
+        """Have the observers told the value, if it is another."""
         before = self._totals.last
         self._apply(marks, documents)
         self.seen = self._engine.sequence
@@ -163,15 +174,18 @@ class LiveAggregate(LiveResult):
             self._early.difference_update(loud)
         if self.route is not None:
             self._hold(marks)
-        if not loud:
-            return
+        if loud:
+            self._tell(before)
+
+    def _tell(self, before: Any) -> None:
+        """Have the observers told the value, if it is not what they were told: usually `before`."""
         value = self._totals.value()
         for observer in self.observers:
             # Another object than the last is another value; older ones may be equal again.
             told = observer.told
             if told is not value and (told is before or told != value):
                 observer.told = value
-                deliver((observer, None))
+                self._deliver((observer, None))
 
     def check(self) -> None:
         """Raise AssertionError if the kept value differs from one computed anew."""

@@ -9,6 +9,8 @@ window, or that were changed silently (broadcast=False), which stay there until 
 
 from __future__ import annotations
 
+import functools
+import itertools
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,14 +28,14 @@ from grebe.reactive.change import (
     Event,
     event_of,
 )
-from grebe.reactive.live import Deliver, LiveEngine, LiveResult, Marks
+from grebe.reactive.live import LiveEngine, LiveResult, Marks
 from grebe.reactive.membership import Member, Membership
 from grebe.reactive.observer import Observer
 from grebe.reactive.ordered import OrderedRows
 from grebe.reactive.positions import Positions
 from grebe.reactive.routes import routing_condition
 
-_KEY_OF_MEMBER = operator.itemgetter(0)
+_KEY_OF_MEMBER, _VIEW_OF_MEMBER = operator.itemgetter(0), operator.itemgetter(1)
 _POSITION_MAX = 1 << 62
 _MODIFIED, _TOUCHED = Event.MODIFIED, Event.TOUCHED
 
@@ -66,10 +68,10 @@ class LiveQuery(LiveResult):
         self._before: Told = {}
         self._quiet: set[str] = set()
         """Documents in `_before` whose last write was silent."""
-        self._membership = Membership(query, self.name)
-        self._look, self._is_pure = self._membership.look, self._membership.is_pure
+        self._membership = membership = Membership(query, self.name)
+        self._look, self._is_pure = membership.looker(), membership.is_pure
         is_routed_whole = spec.conditions == (routing_condition(query),)
-        self._look_routed = self._membership.without_test() if is_routed_whole else self._look
+        self._look_routed = membership.looker(is_met=is_routed_whole)
         """`_look` for documents that meet the condition of the route."""
         self._offset, self._limit = spec.offset, spec.limit
         self._window = spec.is_windowed
@@ -215,54 +217,79 @@ class LiveQuery(LiveResult):
 
     # --- telling; the lock is held
 
-    def collect(
-        self,
-        marks: Marks,
-        documents: Mapping[str, Entry],
-        deliver: Deliver,
-        *,
-        is_met: bool = False,
+    def collect_one(
+        self, document_id: str, mark: int, entry: Entry | None, is_met: bool = False
     ) -> None:
-        """Have the observers told of the marked documents. O(marks log rows).
+        """Do as `collect` for one document, which has this entry now. O(log rows).
 
-        `is_met`: the documents meet the condition by which the query is routed.
+        `is_met`: it meets the condition by which the query is routed.
         """
-        is_first = not self._before and not self._window
-        if is_first:
-            unseen = self.seen + 1 << FLAG_BITS
-            for mark in marks.values():
-                if mark < unseen or not mark & LOUD:
-                    is_first = False
-                    break
-        if not is_first:
-            self._collect_again(marks, documents, deliver)
+        number = mark >> FLAG_BITS
+        if number <= self.seen or self._before or self._window:
+            self._collect_again({document_id: mark}, self._engine.documents(self.scope))
+            return
+        self.seen = number
+        look = self._look_routed if is_met else self._look
+        was = self._members.get(document_id)
+        now = None if entry is None else look(document_id, entry)
+        change: Change[Any]
+        if was is None or now is None:
+            if was is now:
+                return
+            change = self._come_or_go(document_id, was, now, mark)
+        else:
+            key, view, _ = self._members[document_id] = now
+            if was[0] == key:
+                index = gone = self._rows.replace(key, view)
+            else:
+                gone, index = self._rows.move(was[0], key, view)
+            change = Change(_MODIFIED, was[1], view, gone, index)
+        changes = [change]
+        for observer in self.observers:
+            self._deliver((observer, changes))
+
+    def collect(self, marks: Marks, documents: Mapping[str, Entry]) -> None:
+        """Have the observers told of the marked documents. O(marks log rows)."""
+        values = marks.values()
+        if (
+            self._before
+            or self._window
+            or next(iter(values)) >> FLAG_BITS <= self.seen  # the earliest is the first
+            or not functools.reduce(operator.and_, values) & LOUD
+        ):
+            self._collect_again(marks, documents)
             return
         # Loud marks that nobody asked for before: the usual, and the fast way. The rows are what
         # the observers were told, so that positions come with moving a row.
         self.seen = self._engine.sequence
         members, is_pure = self._members, self._is_pure
-        look = self._look_routed if is_met else self._look
         changes: list[Change[Any]] = []
+        if is_pure and not functools.reduce(operator.or_, values) & WRITTEN:
+            changes = self._touched(filter(None, map(members.get, marks)))
+            marks = {}
         for document_id, mark in marks.items():
             was = members.get(document_id)
             if mark & WRITTEN or not is_pure:
                 entry = documents.get(document_id)
-                now = None if entry is None else look(document_id, entry)
+                now = None if entry is None else self._look(document_id, entry)
                 if was is not now:
                     change = self._advance(document_id, was, now, mark)
                     if change is not None:
                         changes.append(change)
-            elif was is not None:  # touched, and what it was
-                view = was[1]
-                position = self._rows.rank(was[0])
-                changes.append(Change(_TOUCHED, view, view, (position, position)))
+            elif was is not None:
+                changes += self._touched([was])
         if changes:
             for observer in self.observers:
-                deliver((observer, changes))
+                self._deliver((observer, changes))
 
-    def _collect_again(
-        self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver
-    ) -> None:
+    def _touched(self, members: Iterable[Member]) -> list[Change[Any]]:
+        """Return the changes of documents that are what they were."""
+        members = list(members)
+        views = list(map(_VIEW_OF_MEMBER, members))
+        places = self._rows.ranks(map(_KEY_OF_MEMBER, members))
+        return list(map(Change, itertools.repeat(_TOUCHED), views, views, places, places))
+
+    def _collect_again(self, marks: Marks, documents: Mapping[str, Entry]) -> None:
         """Do as `collect` where observers may know some of it, or were not told some earlier."""
         self.apply(marks, documents)  # those seen before once more, which changes nothing
         self.seen = self._engine.sequence
@@ -272,10 +299,10 @@ class LiveQuery(LiveResult):
         alike = [observer for observer in self.observers if observer.told is None]
         for observer in self.observers if len(alike) < len(self.observers) else ():
             if observer.told is not None:
-                self._tell([observer], loud, {**self._before, **observer.told}, deliver)
+                self._tell([observer], loud, {**self._before, **observer.told})
                 kept = {key: told for key, told in observer.told.items() if key not in loud}
                 observer.told = kept or None
-        self._tell(alike, loud, self._before, deliver)
+        self._tell(alike, loud, self._before)
         for document_id in loud:
             if self._before.pop(document_id, loud) is not loud and self.route is not None:
                 self.route.hold(document_id, self, self.holds(document_id))
@@ -289,7 +316,7 @@ class LiveQuery(LiveResult):
         self._members[document_id] = now
         key, view, entry = now
         if was[0] != key:
-            return Change(_MODIFIED, was[1], view, self._rows.move(was[0], key, view))
+            return Change(_MODIFIED, was[1], view, *self._rows.move(was[0], key, view))
         position = self._rows.replace(key, view)
         event = _MODIFIED
         # A single write that changed nothing would not have been marked.
@@ -298,7 +325,7 @@ class LiveQuery(LiveResult):
             if found is None:
                 return None
             event = found
-        return Change(event, was[1], view, (position, position))
+        return Change(event, was[1], view, position, position)
 
     def _come_or_go(
         self, document_id: str, was: Member | None, now: Member | None, mark: int
@@ -309,10 +336,10 @@ class LiveQuery(LiveResult):
         if now is None:
             assert was is not None
             del members[document_id]
-            return Change(Event.REMOVED, was[1], None, (rows.remove(was[0]), None))
+            return Change(Event.REMOVED, was[1], None, rows.remove(was[0]), None)
         members[document_id] = now
         event = Event.HYDRATED if mark & HYDRATED else Event.ADDED
-        return Change(event, None, now[1], (None, rows.add(now[0], now[1])))
+        return Change(event, None, now[1], None, rows.add(now[0], now[1]))
 
     def _announced(self, marks: Marks) -> Marks:
         """Return the documents to be announced: the loud ones, and those pushed by others."""
@@ -326,17 +353,15 @@ class LiveQuery(LiveResult):
                         loud[key] = LOUD
         return loud
 
-    def _tell(
-        self, observers: list[Observer[Any, Any]], loud: Marks, before: Told, deliver: Deliver
-    ) -> None:
+    def _tell(self, observers: list[Observer[Any, Any]], loud: Marks, before: Told) -> None:
         if any(observer.wants_changes for observer in observers):
             changes = self._changes(loud, before)
             if changes:
                 for observer in observers:
-                    deliver((observer, changes))
+                    self._deliver((observer, changes))
         elif any(self._event(key, mark, before) for key, mark in loud.items()):
             for observer in observers:
-                deliver((observer, None))
+                self._deliver((observer, None))
 
     def _event(self, document_id: str, mark: int, before: Told) -> Event | None:
         now = self._visible(document_id)
@@ -356,7 +381,7 @@ class LiveQuery(LiveResult):
             if positions is None:
                 positions = self._positions(before)
             place = positions.step(was and was[0], now and now[0])
-            found.append(Change(event, was and was[1], now and now[1], place))
+            found.append(Change(event, was and was[1], now and now[1], *place))
         return found
 
     def _positions(self, before: Told) -> Positions:

@@ -18,6 +18,7 @@ from grebe.reactive.observer import log
 
 Member = tuple[Any, Snapshot[Any], Entry]
 """A document that meets the conditions: its place among the rows, its snapshot, its entry."""
+Look = Callable[[str, Entry], Member | None]
 
 
 class Membership:
@@ -53,11 +54,25 @@ class Membership:
             return None
         return key, view, entry
 
-    def without_test(self) -> Callable[[str, Entry], Member | None]:
-        """Return `look` for documents of which it is known that they meet the conditions."""
+    def looker(self, *, is_met: bool = False) -> Look:
+        """Return `look`, or what does the same faster.
+
+        `is_met`: for documents of which it is known that they meet the conditions.
+        """
+        if self._test is not None and not is_met:
+            return self.look
+        if self.row_key is None:
+            return self._look_at_all
         untested = copy.copy(self)
         untested._test = None
         return untested.look
+
+    def _look_at_all(self, document_id: str, entry: Entry) -> Member:
+        """Do as `look` where all are in the result, as inserted."""
+        view: Snapshot[Any] | None = entry.view
+        if view is None or view._adapter is not self.adapter:
+            view = read(self._source, document_id, entry, self.adapter)
+        return entry.order, view, entry
 
 
 def read(source: Any, document_id: str, entry: Entry, adapter: Adapter | None) -> Snapshot[Any]:

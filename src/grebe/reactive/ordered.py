@@ -15,6 +15,7 @@ Invariants, tested by `check()`:
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +25,6 @@ from grebe.documents.snapshot import Snapshot
 
 Row = TypeVar("Row", bound=Snapshot[Any])
 CHUNK_MAX = 512
-_NOWHERE = (-1, 0)
 _MERGE_MAX = CHUNK_MAX // 8
 """A chunk of fewer rows is merged with its neighbour if there is room."""
 
@@ -35,7 +35,6 @@ class OrderedRows(Generic[Row]):
     __slots__ = (
         "_epoch",
         "_epochs",
-        "_found",
         "_keys",
         "_last",
         "_length",
@@ -56,8 +55,6 @@ class OrderedRows(Generic[Row]):
         self._length = len(keys)
         self._sizes = PrefixSums(map(len, self._keys))
         self._view: Any = None
-        self._found = _NOWHERE
-        """The chunk that `rank` looked into last, and how many rows are before it."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -65,7 +62,7 @@ class OrderedRows(Generic[Row]):
 
     def add(self, key: Any, row: Row) -> int:
         """Insert a row, whose key must be new, and return its position. O(chunk)."""
-        self._view, self._found = None, _NOWHERE
+        self._view = None
         last = self._last
         if not last:
             self._keys, self._rows, self._epochs = [[key]], [[row]], [self._epoch]
@@ -77,9 +74,10 @@ class OrderedRows(Generic[Row]):
         if index == len(last):
             index -= 1
         keys = self._keys[index]
+        rows = self._rows[index] if self._epochs[index] == self._epoch else self._own(index)
         position = bisect_left(keys, key)
-        self._own(index).insert(position, row)
         keys.insert(position, key)
+        rows.insert(position, row)
         last[index] = keys[-1]
         self._length += 1
         if index:
@@ -101,11 +99,12 @@ class OrderedRows(Generic[Row]):
 
     def remove(self, key: Any) -> int:
         """Take out the row with this key, and return its position. O(chunk)."""
-        self._view, self._found = None, _NOWHERE
+        self._view = None
         index = bisect_left(self._last, key)
         keys = self._keys[index]
+        rows = self._rows[index] if self._epochs[index] == self._epoch else self._own(index)
         position = bisect_left(keys, key)
-        del self._own(index)[position], keys[position]
+        del keys[position], rows[position]
         self._length -= 1
         if index:
             position += self._sizes.before(index)
@@ -139,17 +138,24 @@ class OrderedRows(Generic[Row]):
         last = self._last
         if len(last) < 2:  # few rows: `_sizes` may be old
             return bisect_left(self._keys[0], key) if last else 0
-        if key <= last[0]:
-            return bisect_left(self._keys[0], key)
-        index, before = self._found
-        if index >= 0 and self._keys[index][0] <= key <= last[index]:
-            return before + bisect_left(self._keys[index], key)
         index = bisect_left(last, key)
         if index == len(last):
             return self._length
-        before = self._sizes.before(index)
-        self._found = index, before
-        return before + bisect_left(self._keys[index], key)
+        return self._sizes.before(index) + bisect_left(self._keys[index], key)
+
+    def ranks(self, keys: Iterable[Any]) -> list[int]:
+        """Return the positions of the rows with these keys; fast for neighbours."""
+        found: list[int] = []
+        chunk: list[Any] | None = None
+        before, first, last = 0, None, None  # the rows before the chunk; its keys at both ends
+        for key in keys:
+            if chunk is None or not first <= key <= last:
+                index = bisect_left(self._last, key)
+                chunk = self._keys[index]
+                before = self._sizes.before(index) if index else 0
+                first, last = chunk[0], chunk[-1]
+            found.append(before + bisect_left(chunk, key))
+        return found
 
     def at(self, position: int) -> Row | None:
         """Return the row at a position, or None behind the last. O(log chunks)."""

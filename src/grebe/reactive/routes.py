@@ -20,7 +20,7 @@ from grebe.errors import DocumentTypeError
 from grebe.reactive.membership import read
 
 if TYPE_CHECKING:
-    from grebe.reactive.live import Deliver, Marks
+    from grebe.reactive.live import Marks
 
 
 def routing_condition(query: Query[Any]) -> Comparison | OneOf | None:
@@ -89,30 +89,32 @@ class Route:
         else:
             _discard(self._holders, document_id, live)
 
-    def collect(self, marks: Marks, documents: Mapping[str, Entry], deliver: Deliver) -> None:
+    def collect(self, marks: Marks, documents: Mapping[str, Entry]) -> None:
         """Have the live queries that marked documents concern tell their observers.
 
         O(documents and what they concern).
         """
         holders, by_value = self._holders, self._by_value
-        if len(marks) == 1:  # the usual
-            (document_id,) = marks
-            lives = by_value.get(self._value(document_id, documents), _NONE)
-            holding = holders.get(document_id, _NONE)
-            if not holding.keys() <= lives.keys():
-                for live in [live for live in holding if live not in lives]:
-                    live.collect(marks, documents, deliver)
-            for live in lives:
-                live.collect(marks, documents, deliver, is_met=True)
-            return
         found: dict[Any, Marks] = {}
         for document_id, mark in marks.items():
             for live in holders.get(document_id, ()):
                 found.setdefault(live, {})[document_id] = mark
-            for live in by_value.get(self._value(document_id, documents), ()):
+            for live in by_value.get(self._value(document_id, documents.get(document_id)), ()):
                 found.setdefault(live, {})[document_id] = mark
         for live, its in found.items():
-            live.collect(its, documents, deliver)
+            live.collect(its, documents)
+
+    def collect_one(self, document_id: str, mark: int, entry: Entry | None) -> None:
+        """Do as `collect` for one document, which has this entry now."""
+        value = self._value(document_id, entry)
+        lives = self._by_value.get(value, _NONE)
+        holding = self._holders.get(document_id)
+        if holding is not None:
+            for live in tuple(holding):
+                if live not in lives:  # so it has to let go, without a test
+                    live.collect_one(document_id, mark, entry if value is NO_VALUE else None)
+        for live in lives:
+            live.collect_one(document_id, mark, entry, True)
 
     def check(self) -> None:
         """Raise AssertionError if it is not known who holds which document."""
@@ -120,10 +122,9 @@ class Route:
         kept = {(key, live) for key, alike in self._holders.items() for live in alike}
         assert kept == wanted, f"the route by {self.path} does not know who holds what"
 
-    def _value(self, document_id: str, documents: Mapping[str, Entry]) -> Token:
-        entry = documents.get(document_id)
+    def _value(self, document_id: str, entry: Entry | None) -> Token:
         if entry is None:
-            return ()  # which stands for no value
+            return NO_VALUE
         view = entry.view
         if view is None or view._adapter is not self._adapter:
             view = read(self._source, document_id, entry, self._adapter)
@@ -135,9 +136,10 @@ class Route:
                 return value if kind is str or kind is int else token_of(value)
             return token_of(self._get(view.data))
         except DocumentTypeError:  # no query can have it: reading it fails there too
-            return ()
+            return NO_VALUE
 
 
+NO_VALUE: Token = ()
 _NONE: dict[Any, None] = {}
 
 

@@ -23,9 +23,9 @@ class ScopeResults:
     def __init__(self) -> None:
         self.by_key: dict[Hashable, Any] = {}
         self.asked: dict[Any, None] = {}
-        """Those that look at every write of the scope."""
+        """Those that look at every write of the scope, and the routes to the others."""
         self.routes: dict[Hashable, Route] = {}
-        """The others, by the field whose value says which writes concern them, as it is read."""
+        """By the field whose value says which writes concern a result, as it is read."""
 
     def add(self, live: Any, *, routed: bool) -> None:
         """Add a live result; `routed`: its documents are read as those of the whole scope are."""
@@ -39,6 +39,7 @@ class ScopeResults:
         route = self.routes.get(key)
         if route is None:
             route = self.routes[key] = Route(key, condition.path, source)
+            self.asked[route] = None
         route.add(live, condition)
 
     def remove(self, live: Any) -> None:
@@ -51,7 +52,7 @@ class ScopeResults:
             return
         route.remove(live, condition)
         if not route:
-            del self.routes[route.key]
+            del self.routes[route.key], self.asked[route]
 
 
 class Watchers:
@@ -140,4 +141,5 @@ class Watchers:
                 live.check()
                 assert (live in results.asked) is (live.route is None), f"{live.name} is lost"
             for route in results.routes.values():
+                assert route in results.asked, f"the route by {route.path} is lost"
                 route.check()

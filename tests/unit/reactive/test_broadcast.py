@@ -128,6 +128,24 @@ def test_a_batch_of_a_task_is_told_at_its_end(store: grebe.Store) -> None:
     assert told == [3]
 
 
+def test_a_broadcast_of_nothing_does_not_split_a_later_batch(store: grebe.Store) -> None:
+    """store.broadcast() tells what was written before it, and leaves no order behind."""
+    users = store.collection("users")
+    told = sizes(users.observe())
+    store.broadcast()
+
+    async def main() -> None:
+        users.doc("before").set({})
+        with store.batch():
+            users.doc("1").set({})
+            await asyncio.sleep(0)
+            users.doc("2").set({})
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert told == [3]
+
+
 # --- a scheduler
 
 

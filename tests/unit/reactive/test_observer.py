@@ -395,6 +395,17 @@ def test_a_late_observer_is_told_only_what_came_after_it(store: grebe.Store) -> 
     ]
 
 
+def test_an_observer_is_not_told_of_the_only_write_before_it(store: grebe.Store) -> None:
+    """The write waits for the broadcast because others watch; a new query has seen it."""
+    users = store.collection("users")
+    others = Ears(users.limit(1).observe())
+    with store.batch():
+        users.doc("1").set({"n": 1})
+        late = Ears(users.observe())
+    assert [len(changes) for changes in others.events()] == [1]
+    assert late.events() == []
+
+
 def test_values_stay_as_they_were(users: grebe.Collection[Any]) -> None:
     """A result handed out does not move on with the live one, also over many chunks."""
     count = 1500

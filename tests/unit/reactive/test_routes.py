@@ -31,13 +31,13 @@ def posts(store: grebe.Store) -> Posts:
 def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Return the queries that broadcasts look at, as they do."""
     looked_at: list[Any] = []
-    collect = LiveQuery.collect
+    for collect in (LiveQuery.collect, LiveQuery.collect_one):
 
-    def counted(self: Any, *arguments: Any, **named: Any) -> None:
-        looked_at.append(self.query)
-        collect(self, *arguments, **named)
+        def counted(self: Any, *arguments: Any, collect: Any = collect) -> None:
+            looked_at.append(self.query)
+            collect(self, *arguments)
 
-    monkeypatch.setattr(LiveQuery, "collect", counted)
+        monkeypatch.setattr(LiveQuery, collect.__name__, counted)
     return looked_at
 
 
