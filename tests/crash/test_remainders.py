@@ -14,7 +14,7 @@ import grebe
 from grebe.core.operation import Batch, Delete, Put, Record
 from grebe.errors import CorruptDataError, PersistenceError
 from grebe.persistence.formats.partition import decode_header
-from grebe.persistors.file import names, persistor, remainder
+from grebe.persistors.file import checkpoint, names, persistor, remainder
 from grebe.testing import SimulatedFileSystem
 from tests.crash.harness import ROUNDS, SEED
 from tests.crash.oracle import DIRECTORY
@@ -142,6 +142,54 @@ def test_without_the_commits_it_waits_for(monkeypatch: pytest.MonkeyPatch, what:
     assert again == found
     assert store.recovery.clean
     store.close()
+
+
+@pytest.mark.parametrize("last", [3, 4, 5])
+def test_before_others_have_the_numbers_it_waits_for(monkeypatch: pytest.MonkeyPatch, last: int):
+    """That its commits are lost is found when opening: later ones would look like those."""
+    files, _ = cut_short(monkeypatch)
+    (journal,) = [name for name in files if names.journal_number(name) is not None]
+    end = files[journal].index(b'{"lsn":%d,' % (last + 1))
+    fs = disk_of({**files, journal: files[journal][:end]})
+    store = open_in(fs)
+    for n in range(5):  # nobody reads what is in the other partition
+        store.commit(Batch((Put(f"v/{n}", value(n, 5), "b"),)))
+    assert not store.recovery.clean
+    store = open_in(disk_of(files_of(fs)))
+    found = {record.path: record.value for record in store.load(None)}
+    store.close()
+    assert found["v/4"] == value(4, 5)
+    assert b"null" not in found.values()
+    assert b"" not in found.values()
+
+
+def test_without_manifest_and_journals(monkeypatch: pytest.MonkeyPatch):
+    """A partition that is newer does not stand for the commits that a remainder waits for."""
+    files, _ = cut_short(monkeypatch)
+    fs = disk_of(files)
+    store = open_in(fs)
+    write, written = checkpoint.write_file, 0
+
+    def write_once(*given: Any) -> None:
+        nonlocal written
+        if written:
+            fail()
+        written += 1
+        write(*given)
+
+    with monkeypatch.context() as context:
+        context.setattr(checkpoint, "write_file", write_once)
+        with pytest.raises(PersistenceError):
+            store.checkpoint()
+    store.close()
+    left = {name: data for name, data in files_of(fs).items() if name in FILES}
+    assert [header_of(left, name).awaits for name in FILES] == [0, 6]
+    store = open_in(disk_of(left))
+    found = [record.value for record in store.load(None)]
+    assert not store.recovery.clean
+    store.close()
+    assert b"null" not in found
+    assert b"" not in found
 
 
 def test_without_the_manifest(monkeypatch: pytest.MonkeyPatch):

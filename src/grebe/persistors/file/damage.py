@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from grebe.core import encoding
@@ -116,6 +117,24 @@ def _with_values(group: RecordGroup) -> RecordGroup:
     missing = no_value(encrypted=group.encrypted)
     rows = [row for row in zip(group.ids, group.values, strict=True) if row[1] != missing]
     return group._replace(ids=[row[0] for row in rows], values=[row[1] for row in rows])
+
+
+def without_commits(
+    headers: Mapping[str, PartitionHeader | None], sides: Mapping[Side, str], commits: range
+) -> dict[Side, Damage]:
+    """Return the remainders that lack values, as not all that they wait for is in these commits.
+
+    They are found before the next commit is made: that gets a number that one of them may await.
+    """
+    found: dict[Side, Damage] = {}
+    for side, name in sides.items():
+        header = headers.get(name)
+        if header is None or not header.awaits:
+            continue
+        if not commits.start <= header.lsn + 1 <= header.awaits < commits.stop:
+            message = f"{name}: values are missing that commit {header.awaits} puts, which is lost"
+            found[side] = Damage(name, message)
+    return found
 
 
 def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Salvage | None:

@@ -33,7 +33,7 @@ from grebe.persistence.persistor import Authenticator, FindAuthenticator
 from grebe.persistence.resolver import Resolver, readable_resolver
 from grebe.persistors.file import names
 from grebe.persistors.file.authenticity import check_record, is_forged, what_is_wrong
-from grebe.persistors.file.damage import Damage
+from grebe.persistors.file.damage import Damage, without_commits
 from grebe.persistors.file.filesystem import FileSystem
 from grebe.persistors.file.manifest import Manifest, PartitionFile, decode_manifest
 
@@ -77,6 +77,11 @@ class Found:
         if self.commits:
             return self.commits[-1].lsn
         return self.newest if self.manifest is None or self.rebuilt else self.manifest.lsn
+
+    @property
+    def behind(self) -> range:
+        """Numbers of the commits."""
+        return range(self.commits[0].lsn, self.commits[-1].lsn + 1) if self.commits else range(0)
 
     @property
     def metadata(self) -> bytes | None:
@@ -186,6 +191,9 @@ def _put_together(look: Look, manifest: Manifest | Damage) -> Found:
         found.manifest = manifest
     _check_partitions(look, found)
     _read_journals(look.fs, look.directory, found)
+    lacking = without_commits(look.headers, found.sides, found.behind)
+    found.damage += lacking.values()
+    found.damaged_sides |= lacking.keys()
     return found
 
 
