@@ -22,6 +22,11 @@ from grebe.reactive.change import (
     AGAIN,
     FLAG_BITS,
     HYDRATED,
+    IS_ADDED,
+    IS_HYDRATED,
+    IS_MODIFIED,
+    IS_REMOVED,
+    IS_TOUCHED,
     LOUD,
     WRITTEN,
     Change,
@@ -37,7 +42,6 @@ from grebe.reactive.routes import routing_condition
 
 _KEY_OF_MEMBER, _VIEW_OF_MEMBER = operator.itemgetter(0), operator.itemgetter(1)
 _POSITION_MAX = 1 << 62
-_MODIFIED, _TOUCHED = Event.MODIFIED, Event.TOUCHED
 
 Told = dict[str, Member | None]
 """Documents that differ from what was told, with what that was; None: not in the result."""
@@ -243,7 +247,7 @@ class LiveQuery(LiveResult):
                 index = gone = self._rows.replace(key, view)
             else:
                 gone, index = self._rows.move(was[0], key, view)
-            change = Change(_MODIFIED, was[1], view, gone, index)
+            change = Change(IS_MODIFIED, was[1], view, gone, index)
         changes = [change]
         for observer in self.observers:
             self._deliver((observer, changes))
@@ -287,7 +291,7 @@ class LiveQuery(LiveResult):
         members = list(members)
         views = list(map(_VIEW_OF_MEMBER, members))
         places = self._rows.ranks(map(_KEY_OF_MEMBER, members))
-        return list(map(Change, itertools.repeat(_TOUCHED), views, views, places, places))
+        return list(map(Change, itertools.repeat(IS_TOUCHED), views, views, places, places))
 
     def _collect_again(self, marks: Marks, documents: Mapping[str, Entry]) -> None:
         """Do as `collect` where observers may know some of it, or were not told some earlier."""
@@ -316,9 +320,9 @@ class LiveQuery(LiveResult):
         self._members[document_id] = now
         key, view, entry = now
         if was[0] != key:
-            return Change(_MODIFIED, was[1], view, *self._rows.move(was[0], key, view))
+            return Change(IS_MODIFIED, was[1], view, *self._rows.move(was[0], key, view))
         position = self._rows.replace(key, view)
-        event = _MODIFIED
+        event = IS_MODIFIED
         # A single write that changed nothing would not have been marked.
         if mark & (WRITTEN | AGAIN) != WRITTEN:
             found = event_of(True, True, not holds_same(was[2], entry), mark)
@@ -336,9 +340,9 @@ class LiveQuery(LiveResult):
         if now is None:
             assert was is not None
             del members[document_id]
-            return Change(Event.REMOVED, was[1], None, rows.remove(was[0]), None)
+            return Change(IS_REMOVED, was[1], None, rows.remove(was[0]), None)
         members[document_id] = now
-        event = Event.HYDRATED if mark & HYDRATED else Event.ADDED
+        event = IS_HYDRATED if mark & HYDRATED else IS_ADDED
         return Change(event, None, now[1], None, rows.add(now[0], now[1]))
 
     def _announced(self, marks: Marks) -> Marks:
