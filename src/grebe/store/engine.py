@@ -104,8 +104,10 @@ class State:
             self.options.set(collection, options)
             fields = options.get("indexes", UNSET)
             other = self.adapter(collection) is not before
-            # A first model for a collection without documents leaves nothing of another.
-            if other and (before is not PLAIN or collection in self.tree.collections):
+            # A first model for a collection without documents leaves nothing of another, unless
+            # they are observed: observers keep the model with which they began.
+            known = collection in self.tree.collections or collection in self.broadcasting.results
+            if other and (known or before is not PLAIN):
                 self.finder.remodelled.add(collection)
             if other or fields is not UNSET:
                 self.finder.set_indexes(collection, self.options.indexes(collection))

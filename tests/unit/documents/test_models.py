@@ -168,6 +168,16 @@ def test_reading_through_another_model_parses(store: grebe.Store) -> None:
     assert store.doc("users/1").get().data == {"name": "x", "age": 3}
 
 
+def test_an_observer_keeps_its_model_and_leaves_readers_theirs(store: grebe.Store) -> None:
+    plain: grebe.Query[Any] = store.collection("flags").where(grebe.field("on") == True)  # noqa: E712
+    with plain.observe() as live:
+        flags = store.collection("flags", model=Flag)
+        flags.doc("1").set(Flag(on=True))
+        assert [snapshot.data for snapshot in live.get()] == [{"on": True}]
+        assert [snapshot.data for snapshot in flags.get()] == [Flag(on=True)]
+        assert [snapshot.data for snapshot in plain.get()] == [Flag(on=True)]
+
+
 def test_reading_what_does_not_fit_says_so(store: grebe.Store) -> None:
     """DocumentTypeError with path, stored type, wanted type and place; others are still read."""
     store.doc("users/1").set({"name": "x", "age": "old"})
