@@ -146,7 +146,8 @@ class StandardRecord:
     ) -> None:
         """Make the class a dataclass; `gc` and `weakref` say nothing here."""
         super().__init_subclass__()  # of Generic, if it is another base
-        dataclasses.dataclass(eq=eq, frozen=frozen)(cls)
+        shows_itself = cls.__repr__ is not object.__repr__  # as it may show no data
+        dataclasses.dataclass(eq=eq, frozen=frozen, repr=not shows_itself)(cls)
 
 
 if TYPE_CHECKING:

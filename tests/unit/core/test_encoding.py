@@ -189,6 +189,19 @@ def test_records_are_the_same_with_both_libraries(codec: Any) -> None:
         Shared().name = "y"  # type: ignore[misc]
 
 
+def test_a_record_is_shown_as_its_base_says(codec: Any) -> None:
+    """Queries are records, and show what they ask for."""
+
+    class Base:
+        def __repr__(self) -> str:
+            return "<as it says>"
+
+    class Made(Base, codec.Record, eq=False):  # type: ignore[misc, name-defined]
+        value: int
+
+    assert repr(Made(1)) == "<as it says>"
+
+
 def test_a_record_may_be_generic(codec: Any) -> None:
     """As snapshots are; what is imported in a page without msgspec."""
 
