@@ -227,3 +227,15 @@ def test_failure_without_the_same_commit_again(kind: str, name: str):
     runs, result = give_up_everywhere(kind, name, 10)
     report(f"{runs} runs, {result}")
     assert not result.violations, "\n".join(result.violations[:5])
+
+
+def test_reading_behind_a_checkpoint_that_failed_at_its_end():
+    """Its manifest counts: there is no commit left to apply, and all of it is in the files."""
+    run = Run()
+    run.open()
+    run.commit(Put("u/1", b"1", "a"), Put("s/1", b"2", "a", True))
+    run.faulty.fault = Fault(1, kinds=frozenset({"remove"}))
+    with pytest.raises(PersistenceError):
+        run.checkpoint()
+    assert state_of(run.persistor) == run.base
+    run.close()

@@ -217,7 +217,7 @@ class FilePersistor:
             # All of it before the first is given: who takes their time with these must not keep
             # a checkpoint waiting, and with it commits, perhaps their own.
             found = [group for side in clean for group in self._sides.read(side)[1]]
-            if commits:
+            if commits or changed:  # no commits behind a checkpoint that failed at its very end
                 groups = self._fold(changed, commits, never).groups()
                 found += [g for g in groups if (g.partition, g.encrypted) not in clean]
         yield from select(found, wanted)
