@@ -131,11 +131,14 @@ def holds(entry: Entry, value: bytes, plain: Any) -> bool:
     return is_same(entry, value)
 
 
-def respell(entry: Entry, value: bytes, home: Home) -> None:
-    """Give an entry other bytes for the same data, as its model reads it.
+def respell(entry: Entry, value: bytes, home: Home, adapter: Adapter) -> None:
+    """Give an entry other bytes for the same data, as this adapter reads it.
 
     In place, as the only change of an entry's value: nobody is to take it for a write.
     """
     entry.value, entry.home = value, home
-    if entry.view is not None:
-        entry.view._value = value
+    view: Snapshot[Any] | None = entry.view
+    if view is not None and view._adapter is adapter:
+        view._value = value
+    else:  # to another adapter it is other data, and a snapshot stays as it was
+        entry.view = None

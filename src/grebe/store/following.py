@@ -70,7 +70,7 @@ def _put(writer: Writer, put: Put) -> None:
         old.home = home
         return
     if old is not None and _is_migrated(writer, collection, old.value, put):
-        respell(old, put.value, home)
+        respell(old, put.value, home, writer.adapter(collection))
         return
     if old is None:
         writer.order += 1

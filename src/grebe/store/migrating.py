@@ -248,7 +248,8 @@ class Migrator:
                 if node.documents.get(old.id) is not entry or entry.value is not old.value:
                     continue
                 home = entry.home
-                respell(entry, value, home_of(home.partition, home.encrypted, home.saved, True))
+                new_home = home_of(home.partition, home.encrypted, home.saved, True)
+                respell(entry, value, new_home, adapter)
                 if home.saved and writer.committer is not None:
                     path = f"{collection}/{old.id}"
                     writer.committer.put((path, value, home.partition, home.encrypted))

@@ -156,6 +156,20 @@ def test_nobody_is_told(open_store: OpenStore, kept: MemoryPersistor) -> None:
     assert migrator is store._lifecycle.migrator
 
 
+def test_snapshots_from_before_stay(open_store: OpenStore, kept: MemoryPersistor) -> None:
+    """Nobody had looked at their data, which is that of the model with which they were made."""
+    store = open_store(kept)
+    plain = store.doc("users/1").get()
+    store.collection("users", version=2, migrate={1: add_number})
+    second = store.doc("users/2").get()
+    store.collection("users", version=3, migrate={1: add_number, 2: lambda user: {**user, "x": 1}})
+    settle(store)
+    assert plain is not None
+    assert plain.data == {"name": "n1"}
+    assert second is not None
+    assert second.data == {"name": "n2", "number": 2}
+
+
 def test_a_write_meanwhile_wins(open_store: OpenStore, kept: MemoryPersistor) -> None:
     """What was written, or deleted, while the migration looked at it stays so."""
     store = open_store(kept)
