@@ -82,7 +82,7 @@ def bounds_of(condition: Condition) -> Bounds | None:
         constants = condition.constants
         kinds = set(map(type, constants))
         if kinds in _ALIKE:  # as most are
-            return tuple(sorted(set(constants))), ()
+            return tuple(sorted({*constants})), ()
         if all(map(_is_indexable, keys := condition.keys)):
             return tuple(map(token_of_key, sorted(keys))), ()
         return None

@@ -233,12 +233,12 @@ class Index:
         ladders = self._ladders
         if ladders is None or self._touched:
             ladders = self._sorted_tokens()
+        if bounds is EVERYTHING and len(ladders) == 1:
+            (ladder,) = ladders.values()
+            return reversed(ladder) if desc else iter(ladder)
         if len(spans) == 1:
             ladder = ladders.get(spans[0][0])
             return () if ladder is None else _part(ladder, spans[0], desc)
-        if len(ladders) == 1 and bounds is EVERYTHING:
-            (ladder,) = ladders.values()
-            return reversed(ladder) if desc else iter(ladder)
         parts = [_part(ladders[span[0]], span, desc) for span in spans if span[0] in ladders]
         if len(parts) == 1:
             return parts[0]

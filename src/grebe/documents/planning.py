@@ -97,7 +97,7 @@ def _choice(query: Query[Any], indexes: Indexes) -> Choice:
         return indexes, Plan(index, bounds, (), stop), (), None
     order = orders[0]
     index = indexes.by_path.get(order.path or "") if len(orders) == 1 else None
-    found = _bounded(conditions, indexes, None)
+    found = _bounded(conditions, indexes, None) if conditions else []
     if index is None:
         return indexes, found[0] if len(found) == 1 else None, found, None
     searches = stop is not None and bool(conditions)
