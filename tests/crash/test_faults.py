@@ -14,6 +14,7 @@ import pytest
 
 from grebe.core.operation import Delete, Move, Operation, Put
 from grebe.errors import CorruptDataError, PersistenceError, StoreLockedError
+from grebe.persistors.file.filesystem import NewFile
 from grebe.testing import CHANGING, Fault
 from tests.crash.harness import ROUNDS, SEED, Result, Run, examine, report
 from tests.crash.oracle import check_clean, open_on, state_of
@@ -238,4 +239,37 @@ def test_reading_behind_a_checkpoint_that_failed_at_its_end():
     with pytest.raises(PersistenceError):
         run.checkpoint()
     assert state_of(run.persistor) == run.base
+    run.close()
+
+
+def test_a_partition_that_is_newer_than_a_manifest_in_doubt():
+    """It is listed as it is by the next checkpoint, though no commit is left that changes it."""
+    run = Run()
+    run.open()
+    run.commit(Put("u/1", b"1", "a"))
+    fs = run.faulty
+    rename, create = fs.rename, fs.create
+
+    def then_fail(source: str, target: str) -> None:
+        rename(source, target)
+        if target.endswith("__manifest__.json"):
+            raise OSError(errno.EIO, "is it renamed?")
+
+    def no_room_for_b(path: str) -> NewFile:
+        if path.endswith("b.json.tmp"):
+            raise OSError(errno.ENOSPC, "full")
+        return create(path)
+
+    fs.rename = then_fail  # type: ignore[method-assign]
+    with pytest.raises(PersistenceError):
+        run.checkpoint()
+    fs.rename, fs.create = rename, no_room_for_b  # type: ignore[method-assign]
+    run.commit(Put("v/1", b"2", "b"))
+    with pytest.raises(PersistenceError):
+        run.checkpoint()  # a.json is there
+    fs.create = create  # type: ignore[method-assign]
+    run.reopen()
+    run.checkpoint()
+    run.reopen()
+    assert run.persistor.recovery.clean
     run.close()

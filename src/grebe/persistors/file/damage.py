@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from grebe.core import encoding
@@ -20,6 +20,7 @@ from grebe.core.operation import RecordGroup
 from grebe.core.text import from_text
 from grebe.errors import CorruptDataError, InvalidPathError
 from grebe.persistence.contents import Side
+from grebe.persistence.formats.journal import JournalRecord
 from grebe.persistence.formats.partition import (
     PartitionHeader,
     block_position,
@@ -120,18 +121,21 @@ def _with_values(group: RecordGroup) -> RecordGroup:
 
 
 def without_commits(
-    headers: Mapping[str, PartitionHeader | None], sides: Mapping[Side, str], commits: range
+    headers: Mapping[str, PartitionHeader | None],
+    sides: Mapping[Side, str],
+    commits: Sequence[JournalRecord],
 ) -> dict[Side, Damage]:
     """Return the remainders that lack values, as not all that they wait for is in these commits.
 
     They are found before the next commit is made: that gets a number that one of them may await.
     """
     found: dict[Side, Damage] = {}
+    first, last = (commits[0].lsn, commits[-1].lsn) if commits else (1, 0)
     for side, name in sides.items():
         header = headers.get(name)
         if header is None or not header.awaits:
             continue
-        if not commits.start <= header.lsn + 1 <= header.awaits < commits.stop:
+        if not first <= header.lsn + 1 <= header.awaits <= last:
             message = f"{name}: values are missing that commit {header.awaits} puts, which is lost"
             found[side] = Damage(name, message)
     return found

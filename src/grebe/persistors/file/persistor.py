@@ -311,7 +311,7 @@ class FilePersistor:
         self._unsealed = list(found.commits)
         self._journals = list(found.journals)
         self._lsn = max(found.lsn, found.newest)
-        self._dirty = set()
+        self._dirty = set(found.ahead)
         for commit in found.commits:
             self._note(commit)
         self._set_metadata(found.metadata)
@@ -397,7 +397,8 @@ class FilePersistor:
 
     def _begin_checkpoint(self) -> CheckpointJob | None:
         """Close the journal in use; what comes now is not part of the checkpoint."""
-        if not self._authentication.may_checkpoint(self._commits, self._sides.damaged()):
+        sides = self._sides.damaged() | self._found.ahead
+        if not self._authentication.may_checkpoint(self._commits, sides):
             return None  # it would need the key
         damaged = bool(self._sides.not_aside)
         self._sides.salvage_suspects()

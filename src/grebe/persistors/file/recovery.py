@@ -57,6 +57,8 @@ class Found:
     """Partition files by side, those that are damaged or missing included."""
     newest: int = 0
     """Last commit that any partition file includes."""
+    ahead: set[Side] = field(default_factory=set)
+    """Partitions whose file is newer than the manifest, which has to list it as it is."""
     damage: list[Damage] = field(default_factory=list)
     damaged_sides: set[Side] = field(default_factory=set)
     """Partitions whose file must not be read as it is."""
@@ -77,11 +79,6 @@ class Found:
         if self.commits:
             return self.commits[-1].lsn
         return self.newest if self.manifest is None or self.rebuilt else self.manifest.lsn
-
-    @property
-    def behind(self) -> range:
-        """Numbers of the commits."""
-        return range(self.commits[0].lsn, self.commits[-1].lsn + 1) if self.commits else range(0)
 
     @property
     def metadata(self) -> bytes | None:
@@ -191,7 +188,7 @@ def _put_together(look: Look, manifest: Manifest | Damage) -> Found:
         found.manifest = manifest
     _check_partitions(look, found)
     _read_journals(look.fs, look.directory, found)
-    lacking = without_commits(look.headers, found.sides, found.behind)
+    lacking = without_commits(look.headers, found.sides, found.commits)
     found.damage += lacking.values()
     found.damaged_sides |= lacking.keys()
     return found
@@ -303,6 +300,8 @@ def _check_partitions(look: Look, found: Found) -> None:
             found.damaged_sides.add(side)
         elif header is not None:
             found.newest = max(found.newest, header.lsn)
+            if header.lsn > manifest.lsn and not found.rebuilt:
+                found.ahead.add(side)
     for name, header in headers.items():
         if name in manifest.partitions or name in manifest.removed:
             continue  # looked at above, or one that a checkpoint was about to remove
@@ -320,6 +319,7 @@ def _check_partitions(look: Look, found: Found) -> None:
         ):
             found.sides[side] = name
             found.newest = max(found.newest, header.lsn)
+            found.ahead.add(side)
         else:
             message = f"{name} is a partition file that the manifest does not list"
             # With the manifest lost nobody can say that its documents are not missed.
