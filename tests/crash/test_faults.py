@@ -242,34 +242,62 @@ def test_reading_behind_a_checkpoint_that_failed_at_its_end():
     run.close()
 
 
-def test_a_partition_that_is_newer_than_a_manifest_in_doubt():
-    """It is listed as it is by the next checkpoint, though no commit is left that changes it."""
-    run = Run()
-    run.open()
-    run.commit(Put("u/1", b"1", "a"))
-    fs = run.faulty
-    rename, create = fs.rename, fs.create
+def leave_manifest_in_doubt(run: Run) -> None:
+    """Have a checkpoint fail when the manifest has been renamed, which nobody knows for sure."""
+    rename = run.faulty.rename
 
     def then_fail(source: str, target: str) -> None:
         rename(source, target)
         if target.endswith("__manifest__.json"):
             raise OSError(errno.EIO, "is it renamed?")
 
-    def no_room_for_b(path: str) -> NewFile:
-        if path.endswith("b.json.tmp"):
+    run.faulty.rename = then_fail  # type: ignore[method-assign]
+    with pytest.raises(PersistenceError):
+        run.checkpoint()
+    run.faulty.rename = rename  # type: ignore[method-assign]
+
+
+def fail_at(run: Run, name: str) -> None:
+    """Have a checkpoint fail when it begins a file with this name."""
+    create = run.faulty.create
+
+    def full(path: str) -> NewFile:
+        if path.endswith(name):
             raise OSError(errno.ENOSPC, "full")
         return create(path)
 
-    fs.rename = then_fail  # type: ignore[method-assign]
+    run.faulty.create = full  # type: ignore[method-assign]
     with pytest.raises(PersistenceError):
         run.checkpoint()
-    fs.rename, fs.create = rename, no_room_for_b  # type: ignore[method-assign]
+    run.faulty.create = create  # type: ignore[method-assign]
+
+
+def test_a_partition_that_is_newer_than_a_manifest_in_doubt():
+    """It is listed as it is by the next checkpoint, though no commit is left that changes it."""
+    run = Run()
+    run.open()
+    run.commit(Put("u/1", b"1", "a"))
+    leave_manifest_in_doubt(run)
     run.commit(Put("v/1", b"2", "b"))
-    with pytest.raises(PersistenceError):
-        run.checkpoint()  # a.json is there
-    fs.create = create  # type: ignore[method-assign]
+    fail_at(run, "b.json.tmp")  # a.json is there
     run.reopen()
     run.checkpoint()
+    run.reopen()
+    assert run.persistor.recovery.clean
+    run.close()
+
+
+def test_a_remainder_behind_a_manifest_in_doubt():
+    """None is made that would be older than the manifest that may be there."""
+    run = Run()
+    run.open()
+    run.commit(Put("u/1", b"1", "a"), Put("v/1", b"1", "b"))
+    run.checkpoint()
+    run.commit(Put("u/1", b"2", "a"))
+    run.commit(Put("u/2", b"2", "a"))
+    leave_manifest_in_doubt(run)
+    run.commit(Put("u/1", b"3", "a"), Put("v/1", b"3", "b"))
+    fail_at(run, "a.json.tmp")
     run.reopen()
     assert run.persistor.recovery.clean
     run.close()

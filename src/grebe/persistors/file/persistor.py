@@ -298,8 +298,9 @@ class FilePersistor:
 
     def _write_manifest(self, manifest: Manifest, by: Authentication) -> None:
         """Replace the manifest, with its MACs. `_manifest_turn` is held, or nobody else there."""
+        self._sides.in_doubt = True
         write_manifest(self._fs, self._path, signed_manifest(manifest, by.by))
-        self._sides.manifest = manifest
+        self._sides.manifest, self._sides.in_doubt = manifest, False
 
     def _adopt(self, found: Found) -> None:
         self._found = found

@@ -52,8 +52,8 @@ def write_remainders(fs: FileSystem, directory: str, sides: SideReader, job: Che
     Raises:
         CorruptDataError: a file is damaged, and that is not to be mended; nothing was written.
     """
-    if job.moves or not job.commits:
-        return  # what moves needs its value elsewhere
+    if job.moves or not job.commits or sides.in_doubt:
+        return  # what moves needs its value elsewhere; a later manifest refuses a remainder
     wanted = _without_room(sides, job)
     if not wanted:
         return

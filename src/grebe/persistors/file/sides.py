@@ -40,6 +40,8 @@ class SideReader:
     def adopt(self, found: Found) -> None:
         """Begin with what was found in the directory."""
         self.manifest = found.manifest or Manifest("")
+        self.in_doubt = False
+        """Whether the one on the disk may be a later one."""
         self.files = dict(found.sides)
         """Partition files by side."""
         self.base: dict[Side, Salvage] = {}
