@@ -92,8 +92,13 @@ class Walk:
                     before.doc(f"{name}/{i}").set(self.value())
             before.commit()
             self.unloaded = {s.path: s.data for n in COLLECTIONS for s in before.collection(n)}
+        self.is_told_at_once = seed % 3 == 0
+        """Whether each step is a broadcast: there is nobody who would decide when."""
         self.store = grebe.open(
-            persistor, hydrate=False, commit_interval=NEVER_S, scheduler=self.scheduled.append
+            persistor,
+            hydrate=False,
+            commit_interval=NEVER_S,
+            scheduler=None if self.is_told_at_once else self.scheduled.append,
         )
         self.data: dict[str, Any] = {}
         self.quiet: dict[str, Any] = {}
@@ -309,6 +314,8 @@ class Walk:
             if found not in self.data:
                 self.data[found] = value
                 self.note(found, True)
+        if self.is_told_at_once:
+            self.broadcast()
 
     def batch(self) -> None:
         self.log.append("batch {")
@@ -475,6 +482,8 @@ class Walk:
             value = {**self.value(), "announced": len(self.log)}  # another than all before
             self.store.doc(path).set(value)
             self.put(path, value, True)
+            if self.is_told_at_once:
+                self.broadcast()
         self.broadcast()
         assert not self.quiet
 
@@ -505,6 +514,8 @@ class Walk:
         self.index()
         for _ in range(steps):
             self.random.choice(weighted)()
+            if self.is_told_at_once:
+                self.broadcast()
             if self.random.random() < 0.2:
                 self.check_now()
             if self.random.random() < 0.05:

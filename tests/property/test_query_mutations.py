@@ -272,6 +272,10 @@ def aggregate_told_late(patch: Patch) -> None:
         patch.setattr(live_aggregate.LiveAggregate, name, lambda self, *_: None)
 
 
+def written_alone_and_forgotten(patch: Patch) -> None:
+    patch.setattr(broadcast.Broadcast, "wrote", lambda self, *_: False)
+
+
 # --- groups of collections
 
 
@@ -483,6 +487,7 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     empty_groups_stay,
     group_of_missing_is_left_out,
     aggregate_told_late,
+    written_alone_and_forgotten,
     group_not_told,
     group_in_order_of_collections,
     writes_not_indexed,

@@ -110,6 +110,37 @@ class Broadcast:
                 marks = self.marks.setdefault(scope, {})
                 self._mark_once_more(marks, f"{collection}/{document_id}", flags)
 
+    def wrote(self, collection: str, document_id: str, entry: Entry) -> bool:
+        """Do as `mark` for a write by itself that is announced; tell whether to deliver now.
+
+        If this thread would tell it at once, and nothing else waits, the results take it in here:
+        the lock is held, and the document at hand.
+        """
+        if (
+            self.marks
+            or self.open_batches
+            or self._is_delivering
+            or self._scheduler is not None
+            or self._groups
+            or self.dependencies.forward
+            or _get_running_loop() is not None
+        ):
+            self.mark(collection, document_id, LOUD)
+            return False
+        self.sequence = sequence = self.sequence + 1
+        mark = sequence << FLAG_BITS | ONE_WRITE
+        try:
+            if collection in self.results:
+                for one in self.results[collection].asked:
+                    one.collect_one(document_id, mark, entry)
+            if collection in self._watched_documents:
+                for live in self._watched_documents[collection].get(document_id, ()):
+                    live.collect(mark)
+        except BaseException:  # the next broadcast looks again, as after one that was interrupted
+            self.marks[collection] = {document_id: mark}
+            raise
+        return bool(self._deliveries)
+
     def touch(self, collection: str, ids: Collection[str]) -> None:
         """Have documents that are there announced, though they did not change."""
         self._touch(collection, ids)
@@ -247,16 +278,18 @@ class Broadcast:
         try:
             self._is_delivering = True
             deliveries = self._deliveries
-            while (self.marks or deliveries) and self._collect():
+            while True:
                 while deliveries:
                     observer, changes = deliveries.popleft()
                     observer.deliver(changes)
+                if not self.marks or not self._collect():
+                    break
         finally:
             # What is left after a KeyboardInterrupt goes with the next broadcast.
             self._is_delivering = False
             turn.release()
-        if self.marks and not self.open_batches:  # another thread asked in the last moment
-            self.request()
+        if deliveries or (self.marks and not self.open_batches):
+            self.request()  # another thread wrote in the last moment, and found the turn taken
 
     def finish(self) -> None:
         """Tell what waits for an event loop that will come too late: the store is being closed."""
@@ -264,11 +297,11 @@ class Broadcast:
             self.deliver()
 
     def _collect(self) -> bool:
-        """Turn the marks into deliveries; tell whether there may be any."""
+        """Turn the marks into deliveries; tell whether there may be any, but for a batch."""
         self._lock.acquire()  # not `with`, which takes twice as long; each write comes here
         try:
             if self.open_batches and not self._now:
-                return bool(self._deliveries)
+                return False
             self._now = False
             if self.dependencies.forward:
                 self._mark_dependents()

@@ -70,6 +70,7 @@ class Writer(Storing):
                 value = quick
                 if heeded and is_flat(value) and type(data) is ReadOnlyDict:
                     seen = data
+        is_taken_in = False
         self.lock.acquire()  # not `with`, which takes twice as long
         try:
             if self.closed or self.read_only is not None:
@@ -89,10 +90,15 @@ class Writer(Storing):
                 if path in self.finder.indexes:  # as `announce` does
                     self.finder.indexes[path].wrote(doc, seen)
                 if self.broadcasting.watched:
-                    self.broadcasting.mark(path, doc.id, LOUD if broadcast else 0)
+                    if broadcast:
+                        is_taken_in = self.broadcasting.wrote(path, doc.id, entry)
+                    else:
+                        self.broadcasting.mark(path, doc.id, 0)
         finally:
             self.lock.release()
-        if self.broadcasting.marks and not self._batches:
+        if is_taken_in:
+            self.broadcasting.deliver()
+        elif self.broadcasting.marks and not self._batches:
             self.broadcasting.request()
         return snapshot
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -254,6 +255,95 @@ def test_a_broadcast_of_one_thread_does_not_split_the_batch_of_another(
     finish.set()
     other.join()
     assert told == [["first"], ["first", "batch 1", "batch 2"]]
+
+
+def test_threads_that_write_at_once_are_all_told(store: grebe.Store) -> None:
+    """Whoever has the turn tells what the others wrote, to the last; nobody has to ask again."""
+    users = store.collection("users")
+    told: dict[str, Any] = {}
+
+    def see(changes: list[grebe.Change[Any]]) -> None:
+        told.update((change.id, change.data) for change in changes)
+
+    users.observe().subscribe_changes(see)
+
+    def write(name: str) -> None:
+        for n in range(100):
+            users.doc(f"{name}{n % 7}").set({"n": n})
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert told == {user.id: user.data for user in users}
+    assert store.inspect()["pending"] == {}
+
+
+def test_a_write_in_the_last_moment_is_told(store: grebe.Store) -> None:
+    """It finds the turn taken, by a thread that saw nothing more to tell."""
+    users = store.collection("users")
+    told = sizes(users.observe())
+    broadcasting = store._engine.broadcasting
+    turn = broadcasting._turn
+
+    class Turn:
+        acquire = turn.acquire
+        asked = False
+
+        def release(self) -> None:
+            if not self.asked:
+                self.asked = True
+                other = threading.Thread(target=lambda: users.doc("2").set({}))
+                other.start()
+                other.join()
+            turn.release()
+
+    broadcasting._turn = Turn()  # type: ignore[assignment]
+    users.doc("1").set({})
+    assert told == [1, 2]
+
+
+def test_writes_of_a_subscriber_are_told_together(store: grebe.Store) -> None:
+    """They wait until it is done, and are one broadcast."""
+    users = store.collection("users")
+    told: list[list[str]] = []
+
+    def more(changes: list[grebe.Change[Any]]) -> None:
+        told.append([change.id for change in changes])
+        if len(told) == 1:
+            users.doc("2").set({})
+            users.doc("3").set({})
+
+    users.observe().subscribe_changes(more)
+    users.doc("1").set({})
+    assert told == [["1"], ["2", "3"]]
+
+
+def test_an_interrupted_write_is_told_with_the_next(store: grebe.Store) -> None:
+    """It was written when the interrupt came; who looked before it is not told twice."""
+    users = store.collection("users")
+    calls: list[str] = []
+
+    def condition(user: grebe.Snapshot[Any]) -> bool:
+        calls.append(user.id)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return True
+
+    told: list[list[str]] = []
+    for query in (users, users.where(condition)):
+        query.observe().subscribe_changes(lambda changes: told.append([c.id for c in changes]))
+    with pytest.raises(KeyboardInterrupt):
+        users.doc("1").set({})
+    assert users.doc("1").exists()
+    users.doc("2").set({})
+    assert sorted(told) == [["1"], ["1", "2"], ["2"]]
 
 
 def test_broadcast_waits_for_the_thread_that_delivers(store: grebe.Store) -> None:
