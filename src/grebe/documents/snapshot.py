@@ -114,18 +114,19 @@ def holds(entry: Entry, value: bytes, plain: Any) -> bool:
     `plain` is what was encoded, in the types of JSON, or UNREAD if that is not at hand. With it
     nothing or little has to be decoded to see that a text from the disk is of another value.
     """
-    if entry.home.canonical:
-        stored = entry.value  # what `is_same` would find out, for nearly each write
-        if stored != value and (
-            len(stored) != len(value) or (adler32(stored) ^ adler32(value)) & 0xFFFF
-        ):
-            return False
-    elif plain is not UNREAD:
+    stored = entry.value
+    if stored == value:
+        return True
+    if entry.home.canonical and (  # as in `is_same`, without calling it: most writes end here
+        len(stored) != len(value) or (adler32(stored) ^ adler32(value)) & 0xFFFF
+    ):
+        return False
+    if plain is not UNREAD:
         view: Snapshot[Any] | None = entry.view
         if view is not None and view._adapter is PLAIN and view._data is not UNREAD:
             known = view._data
         else:
-            known = encoding.decode(entry.value)
+            known = encoding.decode(stored)
         if known != plain:
             return False
     return is_same(entry, value)

@@ -128,10 +128,9 @@ class Writer(Storing):
             if self.tree.get(doc.path) is None:
                 raise DocumentNotFoundError(doc.path)
             written = self.store_value(doc, value, persist, seen, UNREAD)
+            snapshot = snapshot_of(doc, written or entry, adapter, seen)  # live queries find it
             if written is not None:
-                entry = written
                 self.announce(doc, seen, broadcast)
-            snapshot = snapshot_of(doc, entry, adapter, seen)
         self.written()
         return snapshot
 
