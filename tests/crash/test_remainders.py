@@ -210,6 +210,19 @@ def test_without_the_manifest(monkeypatch: pytest.MonkeyPatch):
     store.close()
 
 
+def test_mended_by_hand(monkeypatch: pytest.MonkeyPatch):
+    """What somebody mended in it is taken; what it lacks is in the journals all the same."""
+    files, before = cut_short(monkeypatch)
+    old = b'"u/2":' + value(2, 0)
+    assert old in files["a.json"]
+    mended = files["a.json"].replace(old, b'"u/2":{"n":"mended"}')
+    store = open_in(disk_of({**files, "a.json": mended}), mend=True)
+    found = {(record.path, record.encrypted): record.value for record in store.load(None)}
+    store.close()
+    wanted = {(record.path, record.encrypted): record.value for record in before}
+    assert found == {**wanted, ("u/2", False): b'{"n":"mended"}'}
+
+
 @pytest.mark.slow
 def test_flipped_bits(monkeypatch: pytest.MonkeyPatch):
     """A remainder that rots is noticed; what the journals have is there, and all else is whole."""

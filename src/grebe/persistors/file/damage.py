@@ -150,9 +150,15 @@ def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Sa
         if (head["store"], partition) != (store, listed.partition) or listed.encrypted:
             return None  # another's, whose documents are not these
         groups = []
+        lost = 0
         for path, value in documents.items():
             collection, document_id = paths.split(paths.check_document_path(path))
-            if value is None or f"{collection}/{document_id}" != path:
+            if f"{collection}/{document_id}" != path:
+                return None
+            if value is None and head.get("awaits"):  # see remainder.py; a journal may have it
+                lost += 1
+                continue
+            if value is None:
                 return None
             text = encoding.encode(value)
             groups.append(RecordGroup(collection, [document_id], [text], listed.partition))
@@ -162,7 +168,7 @@ def read_mended(data: bytes, file: str, store: str, listed: PartitionFile) -> Sa
     if head["lsn"] < listed.lsn:
         message += "; it is an older version, what was committed since is lost"
     side = listed.partition, listed.encrypted
-    return Salvage(side, listed.lsn, groups, len(groups), 0, message)
+    return Salvage(side, listed.lsn, groups, len(groups), lost, message)
 
 
 def clear_place(fs: FileSystem, directory: str, store: str, side: Side, *, wanted: bool) -> bool:
