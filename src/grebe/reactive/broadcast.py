@@ -116,9 +116,11 @@ class Broadcast:
         If this thread would tell it at once, and nothing else waits, the results take it in here:
         the lock is held, and the document at hand.
         """
+        results = self.results.get(collection)
         if (
             self.marks
             or self.open_batches
+            or (results is not None and results.impure)
             or self._is_delivering
             or self._scheduler is not None
             or self._groups
@@ -130,8 +132,8 @@ class Broadcast:
         self.sequence = sequence = self.sequence + 1
         mark = sequence << FLAG_BITS | ONE_WRITE
         try:
-            if collection in self.results:
-                for one in self.results[collection].asked:
+            if results is not None:
+                for one in results.asked:
                     one.collect_one(document_id, mark, entry)
             if collection in self._watched_documents:
                 for live in self._watched_documents[collection].get(document_id, ()):
@@ -286,7 +288,7 @@ class Broadcast:
                     break
         finally:
             # What is left after a KeyboardInterrupt goes with the next broadcast.
-            self._is_delivering = False
+            self._is_delivering = self._now = False
             turn.release()
         if deliveries or (self.marks and not self.open_batches):
             self.request()  # another thread wrote in the last moment, and found the turn taken

@@ -22,11 +22,11 @@ class LiveAggregate(LiveResult):
         "_contribution",
         "_contributions",
         "_early",
-        "_is_pure",
         "_look",
         "_totals",
         "_windowed",
         "aggregate",
+        "is_pure",
     )
 
     def __init__(self, engine: LiveEngine, aggregate: Aggregate[Any]) -> None:
@@ -39,7 +39,7 @@ class LiveAggregate(LiveResult):
         # Without a window the order does not matter.
         membership = Membership(query._with(orders=()), name)
         self._look = membership.looker()
-        self._is_pure = membership.is_pure and not any(one.fn for one in aggregate.parts.values())
+        self.is_pure = membership.is_pure and not any(one.fn for one in aggregate.parts.values())
         self._contribution = contribution_of(aggregate)
         self._contributions: dict[str, tuple[Contribution, Entry]] = {}
         """What each document contributes, and the entry of which that was computed."""
@@ -93,7 +93,7 @@ class LiveAggregate(LiveResult):
         for document_id in ids:
             entry = documents.get(document_id)
             told = contributions.get(document_id)
-            if told is None or told[1] is not entry or not self._is_pure:
+            if told is None or told[1] is not entry or not self.is_pure:
                 member = None if entry is None else self._look(document_id, entry)
                 self._count(document_id, told, member)
 
@@ -148,7 +148,7 @@ class LiveAggregate(LiveResult):
             return
         self.seen = mark >> FLAG_BITS
         told = self._contributions.get(document_id)
-        if told is not None and told[1] is entry and self._is_pure:
+        if told is not None and told[1] is entry and self.is_pure:
             return
         member = None if entry is None else self._look(document_id, entry)
         if told is None and member is None:

@@ -53,7 +53,6 @@ class LiveQuery(LiveResult):
     __slots__ = (
         "_before",
         "_edges",
-        "_is_pure",
         "_limit",
         "_look",
         "_look_routed",
@@ -63,6 +62,7 @@ class LiveQuery(LiveResult):
         "_quiet",
         "_rows",
         "_window",
+        "is_pure",
     )
 
     def __init__(self, engine: LiveEngine, query: Query[Any]) -> None:
@@ -73,7 +73,7 @@ class LiveQuery(LiveResult):
         self._quiet: set[str] = set()
         """Documents in `_before` whose last write was silent."""
         self._membership = membership = Membership(query, self.name)
-        self._look, self._is_pure = membership.looker(), membership.is_pure
+        self._look, self.is_pure = membership.looker(), membership.is_pure
         is_routed_whole = spec.conditions == (routing_condition(query),)
         self._look_routed = membership.looker(is_met=is_routed_whole)
         """`_look` for documents that meet the condition of the route."""
@@ -127,7 +127,7 @@ class LiveQuery(LiveResult):
         for document_id in ids:
             was = members.get(document_id)
             entry = documents.get(document_id)
-            if was is not None and was[2] is entry and self._is_pure:
+            if was is not None and was[2] is entry and self.is_pure:
                 continue
             now = None if entry is None else self._look(document_id, entry)
             if was is None and now is None:
@@ -266,7 +266,7 @@ class LiveQuery(LiveResult):
         # Loud marks that nobody asked for before: the usual, and the fast way. The rows are what
         # the observers were told, so that positions come with moving a row.
         self.seen = self._engine.sequence
-        members, is_pure = self._members, self._is_pure
+        members, is_pure = self._members, self.is_pure
         changes: list[Change[Any]] = []
         if is_pure and not functools.reduce(operator.or_, values) & WRITTEN:
             changes = self._touched(filter(None, map(members.get, marks)))

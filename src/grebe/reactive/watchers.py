@@ -18,18 +18,22 @@ from grebe.reactive.routes import Route, routing_condition
 class ScopeResults:
     """The live results over one collection, or over one group of collections."""
 
-    __slots__ = ("asked", "by_key", "routes")
+    __slots__ = ("asked", "by_key", "impure", "routes")
 
     def __init__(self) -> None:
         self.by_key: dict[Hashable, Any] = {}
         self.asked: dict[Any, None] = {}
         """Those that look at every write of the scope, and the routes to the others."""
+        self.impure: set[Any] = set()
+        """Those that call functions of the user, which may read other results."""
         self.routes: dict[Hashable, Route] = {}
         """By the field whose value says which writes concern a result, as it is read."""
 
     def add(self, live: Any, *, routed: bool) -> None:
         """Add a live result; `routed`: its documents are read as those of the whole scope are."""
         self.by_key[live.key] = live
+        if not live.is_pure:
+            self.impure.add(live)
         condition = routing_condition(live.query) if routed else None
         if condition is None:
             self.asked[live] = None
@@ -45,6 +49,7 @@ class ScopeResults:
     def remove(self, live: Any) -> None:
         """Remove a live result that is there."""
         del self.by_key[live.key]
+        self.impure.discard(live)
         route = live.route
         condition = routing_condition(live.query)
         if route is None or condition is None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import grebe
+from grebe.reactive.live_query import LiveQuery
 
 OpenStore = Callable[..., grebe.Store]
 
@@ -344,6 +345,37 @@ def test_an_interrupted_write_is_told_with_the_next(store: grebe.Store) -> None:
     assert users.doc("1").exists()
     users.doc("2").set({})
     assert sorted(told) == [["1"], ["1", "2"], ["2"]]
+
+
+def test_an_interrupted_result_takes_the_write_in_later(
+    store: grebe.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no function of the user is in between."""
+
+    def interrupt(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    users = store.collection("users")
+    told: list[list[str]] = []
+    users.observe().subscribe_changes(lambda changes: told.append([c.id for c in changes]))
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveQuery, "collect_one", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            users.doc("1").set({})
+    users.doc("2").set({})
+    assert told == [["1", "2"]]
+
+
+def test_a_condition_that_reads_another_result_sees_the_write(store: grebe.Store) -> None:
+    """What a live value says is current, also to a function that is asked before that is told."""
+    users = store.collection("users")
+    seen: list[int] = []
+    first = users.where(lambda user: bool(seen.append(len(all_users.get()))) or True).observe()
+    all_users = users.observe()
+    with first, all_users:
+        for n in range(1, 4):
+            users.doc(str(n)).set({"n": n})
+        assert [len(first.get()), seen] == [3, [1, 2, 3]]
 
 
 def test_broadcast_waits_for_the_thread_that_delivers(store: grebe.Store) -> None:
