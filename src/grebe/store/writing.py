@@ -155,7 +155,9 @@ class Writer(Storing):
             if adapter is PLAIN:
                 values = encode_plain_many(data, written)
             else:
-                values = [adapter.encode(*one) for one in zip(data, written, strict=True)]
+                values = [adapter.encode(*one) for one in zip(data, written, strict=False)]
+            if len(values) != len(ids):
+                raise RuntimeError(f"what {collection.path} should get changed while it was read")
             with self.lock:
                 self.check_writable()
                 node = self.tree.collections.get(collection.path)

@@ -248,3 +248,19 @@ def test_replace_deletes_what_was_hidden(open_store: OpenStore) -> None:
         users.replace({"2": {"n": 1}})
     with open_store(kept) as store:
         assert [user.id for user in store.collection("users")] == ["2"]
+
+
+@pytest.mark.parametrize("model", [None, dict])
+def test_data_that_changes_while_they_are_read_are_refused(
+    open_store: OpenStore, model: Any
+) -> None:
+    """Another thread takes a document out of the mapping: none is created."""
+
+    class Shrinking(dict[str, Any]):
+        def values(self) -> Any:
+            return list(super().values())[:-1]
+
+    users = open_store().collection("users", model=model)
+    with pytest.raises(RuntimeError, match="users should get changed while"):
+        users.create_many(Shrinking({"1": {}, "2": {}}))
+    assert not users.exists()
