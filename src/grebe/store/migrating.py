@@ -189,13 +189,14 @@ class Migrator:
             writer.check_open()
             schema = writer.schemas.get(collection)
             node = writer.tree.collections.get(collection)
-            entries = [] if node is None else list(node.documents.items())
+            documents = {} if node is None else node.documents
+            # With their values: another run may be in the middle of a batch the next moment.
+            entries = [(i, entry, entry.value) for i, entry in documents.items()]
         if schema is None:
             return MigrationProgress(collection, 1, current=len(entries)), []
         found: list[Old] = []
         newer = failed = 0
-        for document_id, entry in entries:
-            value = entry.value
+        for document_id, entry, value in entries:
             try:
                 version = version_of(value)
             except DocumentTypeError:
