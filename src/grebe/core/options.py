@@ -79,8 +79,8 @@ class ResolvedOptions:
 
     def with_home(self) -> ResolvedOptions:
         """Return the same with `home` found out."""
-        asks = self.partition_by or self.partition_above or self.depends_on or self.encrypted
-        if asks or not self.persist:
+        asked = (self.partition_by, self.partition_above, self.depends_on)
+        if asked != (None, None, None) or self.encrypted or not self.persist:
             return self
         return replace(self, home=home_of(self.partition, False, True))
 

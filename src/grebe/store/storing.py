@@ -84,7 +84,8 @@ class Storing(Sides):
             self.check_key(collection, persist)
         is_same_value = old is not None and is_same(old, value)
         moved, wanted_dependencies = False, None
-        if node is None or node.settled is not resolved or resolved.depends_on or is_same_value:
+        is_settled = node is not None and node.settled is resolved and resolved.depends_on is None
+        if is_same_value or not is_settled:
             partition, wanted_dependencies = computed or self.compute(resolved, doc, value, seen)
             if computed is not None and resolved.partition_above is not None:
                 # The document above may have been written since, in the same transaction.

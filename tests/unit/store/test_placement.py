@@ -238,3 +238,29 @@ def test_partitions_are_counted(store: grebe.Store) -> None:
         "P": grebe.PartitionInfo(documents=2, encrypted_documents=0, bytes=14),
         DEFAULT: grebe.PartitionInfo(documents=1, encrypted_documents=0, bytes=1),
     }
+
+
+def test_functions_that_are_false_are_asked(open_store: OpenStore) -> None:
+    """Whether an option is there is not a question of its truth value."""
+
+    class Empty:
+        def __len__(self) -> int:
+            return 0
+
+    class ByField(Empty):
+        def __call__(self, snapshot: grebe.Snapshot[Any]) -> str:
+            return str(snapshot.data["p"])
+
+    class OnFirst(Empty):
+        def __call__(self, snapshot: grebe.Snapshot[Any]) -> list[grebe.Document[Any]]:
+            return [snapshot.doc.parent.doc(snapshot.data["on"])]
+
+    store = open_store(MemoryPersistor())
+    placed = store.collection("placed", partition=ByField())
+    linked = store.collection("linked", depends_on=OnFirst())
+    for turn in "ab":
+        placed.doc("1").set({"p": turn})
+        linked.doc("1").set({"on": turn})
+        assert linked.doc("1").dependencies() == {linked.doc(turn)}
+        store.commit()
+        assert store.partitions()[turn].documents == 1
