@@ -1,4 +1,4 @@
-"""Scans: conditions as one loop over documents, made to measure.
+"""Scans: conditions as one loop over documents, made to measure; and looks at one document.
 
 The closures of conditions.py cost a call for each operator and document, which makes a scan take
 three to six times as long as the list comprehension that one would write. So that list
@@ -35,9 +35,11 @@ from grebe.documents.conditions import (
     StartsWith,
     getter_of,
 )
+from grebe.documents.models import PLAIN
 from grebe.documents.snapshot import Snapshot
 
 Loop = Callable[[Iterable[Entry]], list[Snapshot[Any]]]
+Look = Callable[[str, Entry], tuple[Any, Snapshot[Any], Entry] | None]
 
 MISFITS = (AttributeError, LookupError, TypeError)
 """What a loop raises for documents that are not read, no dicts, or (strict) of another shape."""
@@ -58,9 +60,32 @@ _NAMES: dict[str, Any] = {
     "MISSING": MISSING,
     "NAN": float("nan"),
     "NUMBERS": frozenset((int, float)),
+    "PLAIN": PLAIN,
     "SCALARS": _IN_SETS | {bool},
     "STR": str,
 }
+
+
+_LOOP = """\
+def made({names}):
+    return lambda entries: [
+        view for entry in entries for view in [entry.view] for data in [view._data] if {test}
+    ]
+"""
+_LOOK = """\
+def made({names}):
+    def look(document_id, entry):
+        try:
+            view = entry.view
+            if view is not None and view._adapter is PLAIN:
+                data = view._data
+                if data.__class__ is DICT:
+                    return ({key}, view, entry) if {test} else None
+        except Exception:
+            pass  # `other` knows what to do about it
+        return other(document_id, entry)
+    return look
+"""
 
 
 def loop_of(conditions: Sequence[Condition], lenient: bool) -> Loop | None:
@@ -71,15 +96,23 @@ def loop_of(conditions: Sequence[Condition], lenient: bool) -> Loop | None:
     []
     """
     made = _Source(lenient)
-    test = made.both(conditions)
-    if made.parts > PARTS_MAX:
-        return None
-    names = ", ".join(f"c{place}" for place in range(len(made.constants)))
-    loop: Loop = _compiled(
-        f"lambda {names}: lambda entries: [view for entry in entries"
-        f" for view in [entry.view] for data in [view._data] if {test}]"
-    )(*made.constants)
+    loop: Loop | None = made.put_into(_LOOP, conditions)
     return loop
+
+
+def look_of(
+    conditions: Sequence[Condition], row_key: Callable[[Any, int], Any] | None, other: Look
+) -> Look | None:
+    """Return what looks at a single document, as loops do at many; None: as for `loop_of`.
+
+    It gives the row key, the snapshot and the entry of a document that meets all conditions, or
+    None. `other` looks at those that are no plain documents which were read before.
+    """
+    made = _Source(lenient=True)
+    key = "entry.order" if row_key is None else "row_key(view, entry.order)"
+    form = _LOOK.replace("{key}", key)
+    look: Look | None = made.put_into(form, conditions, other=other, row_key=row_key)
+    return look
 
 
 def fields_of(conditions: Iterable[Condition]) -> set[str]:
@@ -97,7 +130,9 @@ def fields_of(conditions: Iterable[Condition]) -> set[str]:
 
 @lru_cache(maxsize=_SHAPES_MAX)
 def _compiled(source: str) -> Any:
-    return eval(source, dict(_NAMES))
+    names = dict(_NAMES)
+    exec(source, names)
+    return names["made"]
 
 
 class _Source:
@@ -112,6 +147,18 @@ class _Source:
         """Fields that are asked for again, so their values are kept in variables."""
         self._known: dict[str, str] = {}
         """The variables that hold them from here on."""
+
+    def put_into(self, form: str, conditions: Sequence[Condition], **given: Any) -> Any:
+        """Return what a form makes of the test that all hold, and of what is given besides.
+
+        None: there are too many conditions.
+        """
+        test = self.both(conditions) or "True"
+        if self.parts > PARTS_MAX:
+            return None
+        names = [f"c{place}" for place in range(len(self.constants))]
+        source = form.format(names=", ".join([*names, *given]), test=test)
+        return _compiled(source)(*self.constants, *given.values())
 
     def constant(self, value: Any) -> str:
         """Return the name of a value."""

@@ -87,6 +87,8 @@ class Broadcast:
         self._requested: object = None
         self._turn = threading.RLock()
         """Held by the thread that delivers."""
+        self._tells_later = scheduler is not None
+        """Whether a scheduler, or a group of collections, takes more than `wrote` does."""
         self._is_delivering = False
         """Whether the turn is taken by a call further up, if this thread has it."""
         self._now = False
@@ -122,24 +124,22 @@ class Broadcast:
             or self.open_batches
             or (results is not None and results.impure)
             or self._is_delivering
-            or self._scheduler is not None
-            or self._groups
+            or self._tells_later
             or self.dependencies.forward
             or _get_running_loop() is not None
         ):
             self.mark(collection, document_id, LOUD)
             return False
-        self.sequence = sequence = self.sequence + 1
-        mark = sequence << FLAG_BITS | ONE_WRITE
+        self.sequence = number = self.sequence + 1
         try:
             if results is not None:
                 for one in results.asked:
-                    one.collect_one(document_id, mark, entry)
+                    one.collect_one(document_id, number, entry)
             if collection in self._watched_documents:
                 for live in self._watched_documents[collection].get(document_id, ()):
-                    live.collect(mark)
+                    live.collect(ONE_WRITE)
         except BaseException:  # the next broadcast looks again, as after one that was interrupted
-            self.marks[collection] = {document_id: mark}
+            self.marks[collection] = {document_id: number << FLAG_BITS | ONE_WRITE}
             raise
         return bool(self._deliveries)
 
@@ -199,6 +199,7 @@ class Broadcast:
             adapter = None if scope.startswith("/") else self.adapter(scope)
             live = self._watchers.result(scope, key, make_now, adapter)
             self.watched = True
+            self._tells_later = self._scheduler is not None or bool(self._groups)
             observer: Observer[Any, Any] = live.attach()
             return observer
 
@@ -209,6 +210,7 @@ class Broadcast:
                 self._watchers.remove_document(live)
             else:
                 self._watchers.remove_result(live)
+                self._tells_later = self._scheduler is not None or bool(self._groups)
             if not self._watchers:
                 self.watched = False
                 self.marks.clear()
@@ -328,7 +330,7 @@ class Broadcast:
             if mark & FLAGS == ONE_WRITE:  # the usual
                 entry = documents.get(key)
                 for one in asked:
-                    one.collect_one(key, mark, entry)
+                    one.collect_one(key, mark >> FLAG_BITS, entry)
                 return
         for one in asked:
             one.collect(marks, documents)

@@ -8,7 +8,7 @@ from typing import Any
 from grebe.core.entry import Entry
 from grebe.documents.aggregates import Aggregate, Contribution, Totals, contribution_of
 from grebe.documents.query import key_of, name_of
-from grebe.reactive.change import FLAG_BITS, LOUD
+from grebe.reactive.change import FLAG_BITS, LOUD, ONE_WRITE
 from grebe.reactive.live import LiveEngine, LiveResult, Marks
 from grebe.reactive.live_query import LiveQuery
 from grebe.reactive.membership import Member, Membership
@@ -140,13 +140,14 @@ class LiveAggregate(LiveResult):
         return self._windowed is not None and self._windowed.holds(document_id)
 
     def collect_one(
-        self, document_id: str, mark: int, entry: Entry | None, is_met: bool = False
+        self, document_id: str, number: int, entry: Entry | None, is_met: bool = False
     ) -> None:
-        """Do as `collect` for one document, which has this entry now; `is_met`: see LiveQuery."""
+        """Do as `collect` for one document that was written once; see LiveQuery."""
         if self._early or self._windowed is not None:
-            self.collect({document_id: mark}, self._engine.documents(self.scope))
+            marks = {document_id: number << FLAG_BITS | ONE_WRITE}
+            self.collect(marks, self._engine.documents(self.scope))
             return
-        self.seen = mark >> FLAG_BITS
+        self.seen = number
         told = self._contributions.get(document_id)
         if told is not None and told[1] is entry and self.is_pure:
             return

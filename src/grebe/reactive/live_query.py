@@ -28,13 +28,14 @@ from grebe.reactive.change import (
     IS_REMOVED,
     IS_TOUCHED,
     LOUD,
+    ONE_WRITE,
     WRITTEN,
     Change,
     Event,
     event_of,
 )
 from grebe.reactive.live import LiveEngine, LiveResult, Marks
-from grebe.reactive.membership import Member, Membership
+from grebe.reactive.membership import Look, Member, Membership
 from grebe.reactive.observer import Observer
 from grebe.reactive.ordered import OrderedRows
 from grebe.reactive.positions import Positions
@@ -73,9 +74,10 @@ class LiveQuery(LiveResult):
         self._quiet: set[str] = set()
         """Documents in `_before` whose last write was silent."""
         self._membership = membership = Membership(query, self.name)
-        self._look, self.is_pure = membership.looker(), membership.is_pure
-        is_routed_whole = spec.conditions == (routing_condition(query),)
-        self._look_routed = membership.looker(is_met=is_routed_whole)
+        self.is_pure = membership.is_pure
+        # Nearly all of thousands of live queries are never asked, and need no looker.
+        self._look: Look = self._first_look
+        self._look_routed: Look = self._first_look_routed
         """`_look` for documents that meet the condition of the route."""
         self._offset, self._limit = spec.offset, spec.limit
         self._window = spec.is_windowed
@@ -95,6 +97,15 @@ class LiveQuery(LiveResult):
             members[document_id] = (key, snapshot, entry)
         ordered = sorted(members.values(), key=_KEY_OF_MEMBER)
         return OrderedRows([m[0] for m in ordered], [m[1] for m in ordered])
+
+    def _first_look(self, document_id: str, entry: Entry) -> Member | None:
+        self._look = self._membership.looker()
+        return self._look(document_id, entry)
+
+    def _first_look_routed(self, document_id: str, entry: Entry) -> Member | None:
+        is_met = self.query.spec.conditions == (routing_condition(self.query),)
+        self._look_routed = self._membership.looker(is_met=is_met)
+        return self._look_routed(document_id, entry)
 
     # --- for observers
 
@@ -222,32 +233,40 @@ class LiveQuery(LiveResult):
     # --- telling; the lock is held
 
     def collect_one(
-        self, document_id: str, mark: int, entry: Entry | None, is_met: bool = False
+        self, document_id: str, number: int, entry: Entry | None, is_met: bool = False
     ) -> None:
-        """Do as `collect` for one document, which has this entry now. O(log rows).
+        """Do as `collect` for one document that was written once. O(log rows).
 
-        `is_met`: it meets the condition by which the query is routed.
+        `number` is that of its mark, `entry` what it is now. `is_met`: it meets the condition by
+        which the query is routed.
         """
-        number = mark >> FLAG_BITS
         if number <= self.seen or self._before or self._window:
-            self._collect_again({document_id: mark}, self._engine.documents(self.scope))
+            marks = {document_id: number << FLAG_BITS | ONE_WRITE}
+            self._collect_again(marks, self._engine.documents(self.scope))
             return
         self.seen = number
+        members = self._members
+        was = members.get(document_id)
         look = self._look_routed if is_met else self._look
-        was = self._members.get(document_id)
         now = None if entry is None else look(document_id, entry)
         change: Change[Any]
-        if was is None or now is None:
-            if was is now:
+        if now is None:
+            if was is None:
                 return
-            change = self._come_or_go(document_id, was, now, mark)
+            del members[document_id]
+            change = Change(IS_REMOVED, was[1], None, self._rows.remove(was[0]), None)
         else:
-            key, view, _ = self._members[document_id] = now
-            if was[0] == key:
-                index = gone = self._rows.replace(key, view)
+            members[document_id] = now
+            key, view, _ = now
+            if was is None:
+                change = Change(IS_ADDED, None, view, None, self._rows.add(key, view))
+            elif was[0] == key:
+                index = self._rows.replace(key, view)
+                change = Change(IS_MODIFIED, was[1], view, index, index)
             else:
-                gone, index = self._rows.move(was[0], key, view)
-            change = Change(IS_MODIFIED, was[1], view, gone, index)
+                change = Change(IS_MODIFIED, was[1], view, *self._rows.move(was[0], key, view))
+        if self.route is not None and (was is None or now is None):
+            self.route.hold(document_id, self, now is not None)
         changes = [change]
         for observer in self.observers:
             self._deliver((observer, changes))

@@ -10,9 +10,10 @@ from grebe.core.entry import Entry
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.conditions import Condition
 from grebe.documents.document import Document
-from grebe.documents.models import Adapter
+from grebe.documents.models import PLAIN, Adapter
 from grebe.documents.orders import row_key_of
 from grebe.documents.query import Query
+from grebe.documents.scanning import look_of
 from grebe.documents.snapshot import Snapshot, snapshot_of
 from grebe.reactive.observer import log
 
@@ -24,12 +25,13 @@ Look = Callable[[str, Entry], Member | None]
 class Membership:
     """Conditions and order of a query, made ready to look at single documents."""
 
-    __slots__ = ("_name", "_source", "_test", "adapter", "is_pure", "row_key")
+    __slots__ = ("_conditions", "_name", "_source", "_test", "adapter", "is_pure", "row_key")
 
     def __init__(self, query: Query[Any], name: str) -> None:
         self._source = query.source
         self._name = name
-        self._test = _test_of(query.spec.conditions)
+        self._conditions: tuple[Any, ...] = query.spec.conditions
+        self._test = _test_of(self._conditions)
         self.row_key = row_key_of(query.spec.orders)
         self.is_pure = query.spec.is_pure
         """Whether a document's data alone decides, so that an entry needs one look."""
@@ -55,24 +57,16 @@ class Membership:
         return key, view, entry
 
     def looker(self, *, is_met: bool = False) -> Look:
-        """Return `look`, or what does the same faster.
+        """Return what does the same as `look`, made to measure if data alone decides.
 
         `is_met`: for documents of which it is known that they meet the conditions.
         """
-        if self._test is not None and not is_met:
-            return self.look
-        if self.row_key is None:
-            return self._look_at_all
-        untested = copy.copy(self)
-        untested._test = None
-        return untested.look
-
-    def _look_at_all(self, document_id: str, entry: Entry) -> Member:
-        """Do as `look` where all are in the result, as inserted."""
-        view: Snapshot[Any] | None = entry.view
-        if view is None or view._adapter is not self.adapter:
-            view = read(self._source, document_id, entry, self.adapter)
-        return entry.order, view, entry
+        conditions = () if is_met else self._conditions
+        other = copy.copy(self)
+        other._test = _test_of(conditions)
+        if not self.is_pure or self.adapter is not PLAIN:
+            return other.look
+        return look_of(conditions, self.row_key, other.look) or other.look
 
 
 def read(source: Any, document_id: str, entry: Entry, adapter: Adapter | None) -> Snapshot[Any]:

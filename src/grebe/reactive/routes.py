@@ -64,19 +64,19 @@ class Route:
         """Tell whether there is any live query."""
         return bool(self._lives)
 
-    def add(self, live: Any, condition: Comparison | OneOf) -> None:
+    def add(self, live: Any) -> None:
         """Add a live query. O(documents that it holds)."""
         self._lives.add(live)
-        for value in _values(condition):
+        for value in _values(live.query):
             self._by_value.setdefault(value, {})[live] = None
         for document_id in live.held():
             self._holders.setdefault(document_id, {})[live] = None
         live.route = self
 
-    def remove(self, live: Any, condition: Comparison | OneOf) -> None:
+    def remove(self, live: Any) -> None:
         """Remove a live query. O(documents that it holds)."""
         self._lives.discard(live)
-        for value in _values(condition):
+        for value in _values(live.query):
             _discard(self._by_value, value, live)
         for document_id in live.held():
             _discard(self._holders, document_id, live)
@@ -104,17 +104,17 @@ class Route:
         for live, its in found.items():
             live.collect(its, documents)
 
-    def collect_one(self, document_id: str, mark: int, entry: Entry | None) -> None:
-        """Do as `collect` for one document, which has this entry now."""
+    def collect_one(self, document_id: str, number: int, entry: Entry | None) -> None:
+        """Do as `collect` for one document that was written once; see LiveQuery."""
         value = self._value(document_id, entry)
         lives = self._by_value.get(value, _NONE)
         holding = self._holders.get(document_id)
         if holding is not None:
             for live in tuple(holding):
                 if live not in lives:  # so it has to let go, without a test
-                    live.collect_one(document_id, mark, entry if value is NO_VALUE else None)
+                    live.collect_one(document_id, number, entry if value is NO_VALUE else None)
         for live in lives:
-            live.collect_one(document_id, mark, entry, True)
+            live.collect_one(document_id, number, entry, True)
 
     def check(self) -> None:
         """Raise AssertionError if it is not known who holds which document."""
@@ -143,7 +143,9 @@ NO_VALUE: Token = ()
 _NONE: dict[Any, None] = {}
 
 
-def _values(condition: Comparison | OneOf) -> set[Token]:
+def _values(query: Query[Any]) -> set[Token]:
+    condition = routing_condition(query)
+    assert condition is not None
     keys = condition.keys if isinstance(condition, OneOf) else (condition.key,)
     return set(map(token_of_key, keys))
 

@@ -1,7 +1,8 @@
 """Who watches what: live documents by id, live results by the scope of their query.
 
-A look-up costs what it finds, however many others there are: results that ask for values of a
-field are found by the value (routes.py), only the others of the same scope are asked one by one.
+A look-up costs what it finds, however many others there are: where several results ask for values
+of a field, they are found by the value (routes.py), only the others of the same scope are asked one
+by one.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from grebe.reactive.routes import Route, routing_condition
 class ScopeResults:
     """The live results over one collection, or over one group of collections."""
 
-    __slots__ = ("asked", "by_key", "impure", "routes")
+    __slots__ = ("alone", "asked", "by_key", "impure", "routes")
 
     def __init__(self) -> None:
+        self.alone: dict[Hashable, Any] = {}
+        """By the key of a route that there is not: a result that it would lead to. To ask one costs
+        less than to find out whether to."""
         self.by_key: dict[Hashable, Any] = {}
         self.asked: dict[Any, None] = {}
         """Those that look at every write of the scope, and the routes to the others."""
@@ -42,20 +46,28 @@ class ScopeResults:
         key = condition.path, source._adapter()
         route = self.routes.get(key)
         if route is None:
+            if key not in self.alone:
+                self.alone[key] = live
+                self.asked[live] = None
+                return
+            other = self.alone.pop(key)
+            del self.asked[other]
             route = self.routes[key] = Route(key, condition.path, source)
             self.asked[route] = None
-        route.add(live, condition)
+            route.add(other)
+        route.add(live)
 
     def remove(self, live: Any) -> None:
         """Remove a live result that is there."""
         del self.by_key[live.key]
         self.impure.discard(live)
         route = live.route
-        condition = routing_condition(live.query)
-        if route is None or condition is None:
-            self.asked.pop(live, None)
+        if route is None:
+            del self.asked[live]
+            for key in [key for key, one in self.alone.items() if one is live]:
+                del self.alone[key]
             return
-        route.remove(live, condition)
+        route.remove(live)
         if not route:
             del self.routes[route.key], self.asked[route]
 

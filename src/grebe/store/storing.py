@@ -153,6 +153,16 @@ class Storing(Sides):
         if self.broadcasting.watched:
             self.broadcasting.mark(collection, doc.id, LOUD if broadcast else 0)
 
+    def announce_alone(self, doc: Document[Any], entry: Entry, seen: Any, broadcast: bool) -> bool:
+        """Do as `announce` for a write by itself; tell whether to deliver what it caused now."""
+        if not broadcast or not self.broadcasting.watched:
+            self.announce(doc, seen, broadcast)
+            return False
+        collection = doc.parent.path
+        if collection in self.finder.indexes:
+            self.finder.indexes[collection].wrote(doc, seen)
+        return self.broadcasting.wrote(collection, doc.id, entry)
+
     def note(self, collection: str, ids: Iterable[str], flags: int) -> None:
         """Note for indexes and observers that documents were written, loaded or removed."""
         if self.finder.indexes:

@@ -87,7 +87,7 @@ class Writer(Storing):
             else:
                 # Made now, so that live queries find it.
                 snapshot = entry.view = Snapshot(collection, doc.id, value, adapter, seen)
-                if path in self.finder.indexes:  # as `announce` does
+                if path in self.finder.indexes:  # as `announce_alone` does
                     self.finder.indexes[path].wrote(doc, seen)
                 if self.broadcasting.watched:
                     if broadcast:
@@ -129,9 +129,11 @@ class Writer(Storing):
                 raise DocumentNotFoundError(doc.path)
             written = self.store_value(doc, value, persist, seen, UNREAD)
             snapshot = snapshot_of(doc, written or entry, adapter, seen)  # live queries find it
-            if written is not None:
-                self.announce(doc, seen, broadcast)
-        self.written()
+            is_taken_in = written is not None and self.announce_alone(doc, written, seen, broadcast)
+        if is_taken_in:
+            self.broadcasting.deliver()
+        else:
+            self.written()
         return snapshot
 
     def touch(self, doc: Document[Any]) -> None:

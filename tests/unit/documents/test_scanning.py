@@ -15,7 +15,7 @@ from grebe.documents import scanning
 from grebe.documents.conditions import All, AnyOf, Condition, Not
 from grebe.documents.fields import Field
 from grebe.documents.models import PLAIN, UNREAD
-from grebe.documents.scanning import MISFITS, fields_of, loop_of
+from grebe.documents.scanning import MISFITS, fields_of, look_of, loop_of
 from grebe.documents.snapshot import Snapshot
 from grebe.store.store import Store
 from tests.conftest import rounds
@@ -172,12 +172,42 @@ def test_what_is_no_dict_is_refused(store: grebe.Store, data: Any, lenient: bool
         loop(entries)
 
 
+@pytest.mark.parametrize("what", OPERATORS)
+def test_a_look_at_one_document(store: grebe.Store, what: str) -> None:
+    """It tells of each plain document what the condition does, and others are passed on."""
+    condition = OPERATORS[what][0]
+    rows = [row for row in [*OPERATORS[what][1], *OPERATORS[what][2]] if is_json(row)]
+    passed: list[str] = []
+
+    def other(document_id: str, _entry: Entry) -> None:
+        passed.append(document_id)
+
+    look = look_of([condition], None, other)
+    assert look is not None
+    entries = entries_of([copied(row) for row in [*rows, UNREAD]], store)
+    met = {n for n, entry in enumerate(entries) if look(f"{n}", entry) == (n, entry.view, entry)}
+    assert met == {n for n, row in enumerate(rows) if isinstance(row, dict) and condition.test(row)}
+    assert passed == [f"{n}" for n, row in enumerate([*rows, None]) if not isinstance(row, dict)]
+
+
+def test_a_look_that_fails(store: grebe.Store) -> None:
+    """It leaves the document to those who can say so, as it does if nobody has read it."""
+    row: Any = {"age": 1}
+    look = look_of([AGE == 1], lambda *_: 1 / 0, lambda document_id, _: (document_id, None, None))
+    assert look is not None
+    (entry,) = entries_of([row], store)
+    assert look("a", entry) == ("a", None, None)
+    entry.view = None
+    assert look("b", entry) == ("b", None, None)
+
+
 def test_too_much_for_one_loop() -> None:
     """Python would not compile what is nested so deeply."""
     many: Condition = AGE == 1
     for n in range(200):
         many = ~many if n % 2 else many | (n == AGE)
     assert loop_of([many], True) is None
+    assert look_of([many], None, lambda *_: None) is None
     assert loop_of([Field(".".join("abcde" * 30)) == 1], True) is None
     assert loop_of([n == AGE for n in range(scanning.PARTS_MAX)], True) is not None
     deep: Condition = AGE == 1

@@ -205,9 +205,41 @@ def test_routes_lose_nobody(store: grebe.Store, posts: Posts, seed: int) -> None
     assert store._engine.broadcasting.results == {}
 
 
+def test_one_alone_is_asked_without_a_route(store: grebe.Store, posts: Posts) -> None:
+    """A route is there from the second on, and leads to what the first holds."""
+    one = ListModel(posts.where(USER == 1))
+    results = store._engine.broadcasting.results["posts"]
+    assert not results.routes
+    posts.doc("1").set({"user": 2, "n": 1})
+    posts.doc("2").set({"user": 1, "n": 2}, broadcast=False)
+    two = ListModel(posts.where(USER == 2))
+    assert len(results.routes) == 1
+    assert list(results.asked) == list(results.routes.values())
+    posts.doc("2").set({"user": 3, "n": 2})
+    posts.doc("3").set({"user": 1, "n": 3})
+    store._engine.check()
+    for model in (one, two):
+        assert model.rows == model.observer.get()
+        model.observer.close()
+    assert store._engine.broadcasting.results == {}
+
+
+def test_one_alone_is_forgotten(store: grebe.Store, posts: Posts) -> None:
+    """The next one that asks for the same field is alone again."""
+    posts.where(USER == 1).observe().close()
+    observer, other = posts.where(USER == 2).observe(), posts.where(field("n") == 2).observe()
+    results = store._engine.broadcasting.results["posts"]
+    assert not results.routes
+    assert len(results.asked) == len(results.alone) == 2
+    observer.close()
+    assert len(results.asked) == len(results.alone) == 1
+    other.close()
+    assert store._engine.broadcasting.results == {}
+
+
 def test_who_holds_what_is_checked(store: grebe.Store, posts: Posts) -> None:
     """The check that follows every test finds a route that forgot a holder."""
-    model = ListModel(posts.where(USER == 1))
+    model, _ = ListModel(posts.where(USER == 1)), posts.where(USER == 2).observe()
     (route,) = store._engine.broadcasting.results["posts"].routes.values()
     holders = route._holders.pop("1")
     with pytest.raises(AssertionError, match="the route by user does not know who holds what"):
