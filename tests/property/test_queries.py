@@ -109,6 +109,7 @@ class Walk:
         """Whether an observer began since the last broadcast."""
         self.watched: list[Watched] = []
         self.totals: list[Total] = []
+        self.asked_before: list[tuple[str, Asked, Any]] = []
         self.log: list[str] = []
         for name in COLLECTIONS[:2]:
             self.store.collection(name, partition=self.partition)
@@ -355,6 +356,12 @@ class Walk:
         query = asked.query(self.source(name))
         rows = self.rows(name)
         wanted = asked.answer(rows)
+        if self.random.random() < 0.5:  # before anything else is asked of the query
+            found = query.get()
+            where = self.story(query, "first")
+            assert [(s.path, s.data) for s in found] == [(r.path, r.data) for r in wanted], where
+            self.asked_before.append((name, asked, query))
+        self.ask_again()
         if self.random.random() < 0.5:
             self.store._engine.finder._ragged.clear()  # try the strict loop again
             assert len([row.data for row in self.source(name)]) == len(rows)  # all are read
@@ -370,6 +377,14 @@ class Walk:
         assert query.aggregate(**PARTS).get() == aggregated(wanted), where
         by = self.random.choice(GROUPS)
         assert query.group_by(*by).aggregate(**PARTS).get() == grouped(wanted, by), where
+
+    def ask_again(self) -> None:
+        """Compare what queries give that were asked before: they remember how to find it."""
+        del self.asked_before[:-6]
+        for name, asked, query in self.asked_before:
+            found = [(s.path, s.data) for s in query.get()]
+            wanted = asked.answer(self.rows(name))
+            assert found == [(r.path, r.data) for r in wanted], self.story(query, "again")
 
     # --- observers
 

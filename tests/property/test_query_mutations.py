@@ -4,6 +4,7 @@ kind of upkeep is noticed by one of a few walks."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -39,15 +40,9 @@ STEPS = 100
 # --- conditions
 
 
-def after_init(patch: Patch, kind: type[Any], change: Callable[[Any], Any]) -> None:
+def with_test(patch: Patch, kind: type[Any], change: Callable[[Any], Any]) -> None:
     """Have the test of a kind of condition replaced by `change(condition)`."""
-    init = kind.__init__
-
-    def changed(self: Any, *arguments: Any) -> None:
-        init(self, *arguments)
-        self._test = change(self)
-
-    patch.setattr(kind, "__init__", changed)
+    patch.setattr(kind, "_made_test", change)
 
 
 def equal_mixes_bool_with_numbers(patch: Patch) -> None:
@@ -101,12 +96,14 @@ def one_of_forgets_the_last(patch: Patch) -> None:
         keys = set(map(conditions.ascending, self.constants[:-1]))
         return lambda data: conditions.ascending(self.get(data)) in keys
 
-    after_init(patch, conditions.OneOf, test)
+    with_test(patch, conditions.OneOf, test)
 
 
 def contains_looks_at_the_first(patch: Patch) -> None:
+    made = conditions.Contains._made_test
+
     def test(self: Any) -> Any:
-        right = conditions.Contains._made_test(self)
+        right = made(self)
         get = self.get
 
         def first(data: Any) -> bool:
@@ -115,42 +112,42 @@ def contains_looks_at_the_first(patch: Patch) -> None:
 
         return first
 
-    after_init(patch, conditions.Contains, test)
+    with_test(patch, conditions.Contains, test)
 
 
 def starts_with_is_contains(patch: Patch) -> None:
     def test(self: Any) -> Any:
         return lambda data: isinstance(x := self.get(data), str) and self.prefix in x
 
-    after_init(patch, conditions.StartsWith, test)
+    with_test(patch, conditions.StartsWith, test)
 
 
 def matches_at_the_start_only(patch: Patch) -> None:
     def test(self: Any) -> Any:
         return lambda data: isinstance(x := self.get(data), str) and bool(self.pattern.match(x))
 
-    after_init(patch, conditions.Matches, test)
+    with_test(patch, conditions.Matches, test)
 
 
 def exists_not_if_none(patch: Patch) -> None:
     def test(self: Any) -> Any:
         return lambda data: self.get(data) not in (None, MISSING)
 
-    after_init(patch, conditions.Exists, test)
+    with_test(patch, conditions.Exists, test)
 
 
 def all_is_any(patch: Patch) -> None:
     def test(self: Any) -> Any:
         return lambda data: any(one.test(data) for one in self.inner)
 
-    after_init(patch, conditions.All, test)
+    with_test(patch, conditions.All, test)
 
 
 def any_is_all(patch: Patch) -> None:
     def test(self: Any) -> Any:
         return lambda data: all(one.test(data) for one in self.inner)
 
-    after_init(patch, conditions.AnyOf, test)
+    with_test(patch, conditions.AnyOf, test)
 
 
 def not_needs_the_field(patch: Patch) -> None:
@@ -159,7 +156,7 @@ def not_needs_the_field(patch: Patch) -> None:
         get = getattr(inner, "get", lambda _: None)
         return lambda data: get(data) is not MISSING and not inner.test(data)
 
-    after_init(patch, conditions.Not, test)
+    with_test(patch, conditions.Not, test)
 
 
 # --- orders and windows
@@ -322,6 +319,28 @@ def equals_as_they_came(patch: Patch) -> None:
         self._unsorted.clear()
 
     patch.setattr(index.Index, "_join", unsorted)
+
+
+def equal_values_one_after_the_other(patch: Patch) -> None:
+    def entries_of(self: Any, tokens: Any, stop: int | None = None) -> list[Any]:
+        found = [self.entries_of_one(token, None) for token in tokens]
+        return list(chain.from_iterable(found))
+
+    patch.setattr(index.Index, "entries_of", entries_of)
+    patch.setattr(planning, "_OF", entries_of)
+
+
+def queries_keep_old_indexes(patch: Patch) -> None:
+    set_indexes = finding.Finder.set_indexes
+
+    def kept(self: Any, collection: str, fields: Any) -> None:
+        before = self.indexes.get(collection)
+        behind = before is not None and before.behind
+        set_indexes(self, collection, fields)
+        if before is not None:
+            before.behind = behind
+
+    patch.setattr(finding.Finder, "set_indexes", kept)
 
 
 def old_documents_in_groups(patch: Patch) -> None:
@@ -494,6 +513,8 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     deletions_not_indexed,
     old_values_stay_indexed,
     equals_as_they_came,
+    equal_values_one_after_the_other,
+    queries_keep_old_indexes,
     old_documents_in_groups,
     places_let_go_of,
     only_what_is_at_hand_is_taken_in,

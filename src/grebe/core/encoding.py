@@ -142,12 +142,18 @@ class StandardRecord:
     """Base of classes whose annotations are their fields; stands for msgspec's Struct."""
 
     def __init_subclass__(
-        cls, *, eq: bool = True, frozen: bool = False, gc: bool = True, weakref: bool = False
+        cls,
+        *,
+        eq: bool = True,
+        frozen: bool = False,
+        kw_only: bool = False,
+        gc: bool = True,
+        weakref: bool = False,
     ) -> None:
         """Make the class a dataclass; `gc` and `weakref` say nothing here."""
         super().__init_subclass__()  # of Generic, if it is another base
         shows_itself = cls.__repr__ is not object.__repr__  # as it may show no data
-        dataclasses.dataclass(eq=eq, frozen=frozen, repr=not shows_itself)(cls)
+        dataclasses.dataclass(eq=eq, frozen=frozen, kw_only=kw_only, repr=not shows_itself)(cls)
 
 
 if TYPE_CHECKING:

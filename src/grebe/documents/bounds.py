@@ -19,7 +19,7 @@ from grebe.core.ordering import (
     ascending,
     prefix_end,
 )
-from grebe.documents.conditions import Comparison, Condition, Exists, OneOf, StartsWith
+from grebe.documents.conditions import Comparison, Exists, OneOf, StartsWith
 
 Token = Any
 """A number, a text, or the sort key of another value."""
@@ -61,13 +61,16 @@ Bounds = tuple[tuple[Token, ...] | None, tuple[Span, ...]]
 Both ascend. Plain tuples, because some are made for each query."""
 
 EVERYTHING: Bounds = (None, tuple((ladder, None, None) for ladder in range(4)))
-_ALIKE = ({int}, {str})
 _PRESENT: Bounds = (None, ((_BELOW, ((RANK_NONE,), False), None), *EVERYTHING[1][1:]))
 
+INDEXABLE: frozenset[Any] = frozenset((Comparison, OneOf, StartsWith, Exists))
+"""Conditions that an index may answer. By class: isinstance() is slow to ask of records."""
 
-def bounds_of(condition: Condition) -> Bounds | None:
+
+def bounds_of(condition: Any) -> Bounds | None:
     """Return what meets a condition in an index on its field, exactly; None: anything may."""
-    if isinstance(condition, Comparison):
+    asked = condition.__class__
+    if asked is Comparison:
         token, symbol = condition.constant, condition.symbol
         kind = token.__class__
         if kind is not int and kind is not str:
@@ -78,18 +81,18 @@ def bounds_of(condition: Condition) -> Bounds | None:
         if symbol == ">=" or symbol == ">":
             return None, ((ladder, (token, symbol == ">"), None),)
         return None if symbol == "!=" else (None, ((ladder, None, (token, symbol == "<=")),))
-    if isinstance(condition, OneOf):
-        constants = condition.constants
-        kinds = set(map(type, constants))
-        if kinds in _ALIKE:  # as most are
-            return tuple(sorted({*constants})), ()
+    if asked is OneOf:
+        kind = condition.kind
+        if kind is int or kind is str:  # as most are
+            return tuple(sorted({*condition.constants})), ()
         if all(map(_is_indexable, keys := condition.keys)):
             return tuple(map(token_of_key, sorted(keys))), ()
         return None
-    if isinstance(condition, StartsWith):
-        prefix, end = condition.prefix, prefix_end(condition.prefix)
+    if asked is StartsWith:
+        prefix = condition.prefix
+        end = prefix_end(prefix)
         return None, ((_TEXTS, (prefix, False), None if end is None else (end, False)),)
-    return _PRESENT if isinstance(condition, Exists) else None
+    return _PRESENT if asked is Exists else None
 
 
 def _bounds_of_key(symbol: str, key: SortKey) -> Bounds | None:
@@ -117,8 +120,9 @@ def intersection(left: Bounds, right: Bounds) -> Bounds:
     """Return what is in both."""
     (tokens, spans), (other_tokens, other_spans) = left, right
     if tokens is None and other_tokens is None:
-        if len(spans) == len(other_spans) == 1 and spans[0][0] == other_spans[0][0]:
-            span = _cut(spans[0], other_spans[0])  # as most
+        if len(spans) == 1 and len(other_spans) == 1:  # as most
+            (one,), (other,) = spans, other_spans
+            span = _cut(one, other) if one[0] == other[0] else None
             return None, () if span is None else (span,)
         cut = [
             both

@@ -12,7 +12,7 @@ from grebe.core.options import UNSET, Migrate, PartitionOption, Unset
 from grebe.documents.document import Document
 from grebe.documents.fields import path_of
 from grebe.documents.models import PLAIN, Adapter, adapter_for
-from grebe.documents.query import EVERYTHING, Query
+from grebe.documents.query import EVERYTHING, Condition, Query, Refined
 from grebe.documents.snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Collection(Query[T]):
         """Where the documents were last; empty if they are elsewhere now, see core/tree.py."""
 
     _spec = EVERYTHING
+    _choice = _reading = None
 
     @property
     def _source(self) -> Collection[T]:  # type: ignore[override]
@@ -53,6 +54,13 @@ class Collection(Query[T]):
         """The document that holds this collection, or None at the top."""
         above = paths.parent_document(self.path)
         return None if above is None else document_at(self._engine, above)
+
+    def where(self, *conditions: Condition[T]) -> Query[T]:
+        """Return the query for the documents that meet these conditions; see `Query.where`."""
+        for condition in conditions:
+            if not callable(condition):
+                return super().where(*conditions)  # which says what is wrong
+        return Refined(self, (conditions, (), 0, None))
 
     def doc(self, id: str | None = None) -> Document[T]:
         """Return a reference to a document, by default with a new random id.

@@ -33,6 +33,7 @@ class CollectionGroup(Query[T]):
         self._scope = group_scope(self.id)
 
     _spec = EVERYTHING
+    _choice = _reading = None
 
     @property
     def _source(self) -> CollectionGroup[T]:  # type: ignore[override]

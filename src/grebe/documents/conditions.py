@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from types import BuiltinMethodType, MethodType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
+from grebe.core import encoding
 from grebe.core.ordering import MISSING, SortKey, ascending, compare, same_value
 from grebe.core.values import ReadOnlyDict
 from grebe.documents.snapshot import Snapshot
@@ -65,17 +66,15 @@ def _getter_of_one(name: str) -> Getter:
     return get
 
 
-class Condition:
+class Condition(encoding.Record, eq=False, kw_only=True):
     """What a document must meet; combined with `&` (and), `|` (or) and `~` (not).
 
     Called with a snapshot, like any other condition. Immutable; equal to one of the same shape.
+    A record, because most queries begin with one that is made for them.
     """
 
-    __slots__ = ("_test",)
-
-    def __init__(self) -> None:
-        self._test: Test | None = None
-        """Made when somebody asks: many conditions are answered by an index alone."""
+    _test: Test | None = None
+    """Made when somebody asks: many conditions are answered by an index alone."""
 
     @property
     def test(self) -> Test:
@@ -141,15 +140,14 @@ class Condition:
         """Show it as it is written."""
         return self.describe(values=True)
 
+    def __rich_repr__(self) -> None:
+        """Have rich show it as it is written, too."""
 
-class OnField(Condition):
+
+class OnField(Condition, eq=False):
     """A condition on one field."""
 
-    __slots__ = ("path",)
-
-    def __init__(self, path: str) -> None:
-        self._test = None
-        self.path = path
+    path: str
 
     @property
     def get(self) -> Getter:
@@ -157,16 +155,11 @@ class OnField(Condition):
         return getter_of(self.path)
 
 
-class Comparison(OnField):
+class Comparison(OnField, eq=False):
     """`field(path) < constant` and the like."""
 
-    __slots__ = ("constant", "symbol")
-
-    def __init__(self, path: str, symbol: str, constant: Any) -> None:
-        self._test = None
-        self.path = path
-        self.symbol = symbol
-        self.constant = constant
+    symbol: str
+    constant: Any
 
     @property
     def key(self) -> SortKey:
@@ -220,15 +213,12 @@ def _comparison(get: Getter, symbol: str, constant: Any) -> Test:
     return test
 
 
-class OneOf(OnField):
+class OneOf(OnField, eq=False):
     """`field(path).in_(constants)`."""
 
-    __slots__ = ("constants",)
-
-    def __init__(self, path: str, constants: tuple[Any, ...]) -> None:
-        self._test = None
-        self.path = path
-        self.constants = constants
+    constants: tuple[Any, ...]
+    kind: type | None
+    """The type of all constants, if they have the same."""
 
     @property
     def keys(self) -> frozenset[SortKey]:
@@ -248,14 +238,10 @@ class OneOf(OnField):
         return self.path, self.keys
 
 
-class Contains(OnField):
+class Contains(OnField, eq=False):
     """`field(path).contains(constant)`."""
 
-    __slots__ = ("constant",)
-
-    def __init__(self, path: str, constant: Any) -> None:
-        super().__init__(path)
-        self.constant = constant
+    constant: Any
 
     def _made_test(self) -> Test:
         get, constant, is_text = self.get, self.constant, isinstance(self.constant, str)
@@ -280,14 +266,10 @@ class Contains(OnField):
         return self.path, ascending(self.constant)
 
 
-class StartsWith(OnField):
+class StartsWith(OnField, eq=False):
     """`field(path).starts_with(prefix)`."""
 
-    __slots__ = ("prefix",)
-
-    def __init__(self, path: str, prefix: str) -> None:
-        super().__init__(path)
-        self.prefix = prefix
+    prefix: str
 
     def _made_test(self) -> Test:
         get, prefix = self.get, self.prefix
@@ -306,14 +288,10 @@ class StartsWith(OnField):
         return self.path, self.prefix
 
 
-class Matches(OnField):
+class Matches(OnField, eq=False):
     """`field(path).matches(pattern)`."""
 
-    __slots__ = ("pattern",)
-
-    def __init__(self, path: str, pattern: re.Pattern[str]) -> None:
-        super().__init__(path)
-        self.pattern = pattern
+    pattern: re.Pattern[str]
 
     def _made_test(self) -> Test:
         get, search = self.get, self.pattern.search
@@ -332,10 +310,8 @@ class Matches(OnField):
         return self.path, self.pattern
 
 
-class Exists(OnField):
+class Exists(OnField, eq=False):
     """`field(path).exists()`."""
-
-    __slots__ = ()
 
     def _made_test(self) -> Test:
         get = self.get
@@ -349,14 +325,10 @@ class Exists(OnField):
         return self.path
 
 
-class Not(Condition):
+class Not(Condition, eq=False):
     """The opposite of a condition."""
 
-    __slots__ = ("inner",)
-
-    def __init__(self, inner: Condition) -> None:
-        super().__init__()
-        self.inner = inner
+    inner: Condition
 
     def _made_test(self) -> Test:
         test = self.inner.test
@@ -370,16 +342,12 @@ class Not(Condition):
         return self.inner
 
 
-class _Several(Condition):
+class _Several(Condition, eq=False):
     """Conditions joined by an operator."""
 
-    __slots__ = ("inner",)
+    symbol: ClassVar[str] = ""
 
-    symbol = ""
-
-    def __init__(self, inner: tuple[Condition, ...]) -> None:
-        self._test = None
-        self.inner = inner
+    inner: tuple[Condition, ...]
 
     def describe(self, values: bool) -> str:
         """See Condition."""
@@ -389,10 +357,8 @@ class _Several(Condition):
         return self.inner
 
 
-class All(_Several):
+class All(_Several, eq=False):
     """Conditions that must all hold."""
-
-    __slots__ = ()
 
     symbol = "&"
 
@@ -411,10 +377,8 @@ class All(_Several):
         return self.inner  # none of which is All, see _combined
 
 
-class AnyOf(_Several):
+class AnyOf(_Several, eq=False):
     """Conditions of which one must hold."""
-
-    __slots__ = ()
 
     symbol = "|"
 

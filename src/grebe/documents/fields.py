@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, NoReturn
 
 from grebe.documents.conditions import (
@@ -76,9 +75,10 @@ class Field:
             kind = type(values).__name__
             raise TypeError(f"{self}.in_() takes a list of values, not a {kind}")
         constants = tuple(values)
-        if not _IMMUTABLE.issuperset(map(type, constants)):
+        kinds = {*map(type, constants)}
+        if not kinds <= _IMMUTABLE:
             constants = tuple(map(self._captured, constants))
-        return OneOf(self.path, constants)
+        return OneOf(self.path, constants, kinds.pop() if len(kinds) == 1 else None)
 
     def contains(self, value: Any) -> Condition:
         """Return the condition that a list has this element, a text this part, a dict this key."""
@@ -150,12 +150,20 @@ def field(path: str) -> Field:
     ['1', '3']
     """
     # Fields are values, so those that were made are given again: a query begins with one.
-    return _field_of(path) if path.__class__ is str else Field(path_of(path))
+    try:
+        return _FIELDS[path]
+    except (KeyError, TypeError):  # TypeError: it is no str
+        pass
+    made = Field(path_of(path))
+    if path.__class__ is str:
+        if len(_FIELDS) >= _FIELDS_MAX:
+            _FIELDS.clear()
+        _FIELDS[path] = made
+    return made
 
 
-@lru_cache(maxsize=1024)
-def _field_of(path: str) -> Field:
-    return Field(path_of(path))
+_FIELDS: dict[str, Field] = {}
+_FIELDS_MAX = 1024
 
 
 def path_of(where: str | Field) -> str:

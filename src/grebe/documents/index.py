@@ -12,7 +12,7 @@ Invariants, tested by `check()`:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
@@ -36,10 +36,22 @@ _EXACT_TOKENS_MAX = 64
 class Index:
     """The documents of a collection by the value of one field."""
 
-    __slots__ = ("_get", "_groups", "_ladders", "_name", "_tokens", "_touched", "_unsorted", "path")
+    __slots__ = (
+        "_get",
+        "_groups",
+        "_ladders",
+        "_name",
+        "_tokens",
+        "_touched",
+        "_unsorted",
+        "documents",
+        "path",
+    )
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.documents: Mapping[str, Entry] = {}
+        """All of the collection, as of when it was brought up to date."""
         self._get = getter_of(path)
         self._name = path if "." not in path else None
         self._tokens: dict[str, Token] = {}
@@ -166,42 +178,70 @@ class Index:
         found: Collection[str] = group
         return found
 
-    def entries(
-        self, bounds: Bounds, documents: Mapping[str, Entry], stop: int | None
-    ) -> Iterable[Entry]:
+    def entries_of_one(self, token: Token, stop: int | None) -> Iterable[Entry]:
+        """Give the documents with a value, as inserted; only the first `stop`. O(those)."""
+        group: Any = self._groups.get(token)
+        if group.__class__ is dict:
+            if self._unsorted:
+                group = self.of_value(token)
+            return group.values() if stop is None else islice(group.values(), stop)
+        return () if group is None or stop == 0 else (self.documents[group],)
+
+    def entries(self, bounds: Bounds, stop: int | None) -> Iterable[Entry]:
         """Give the documents within bounds, as inserted; of one value only the first `stop`.
 
         O(log n and the documents).
         """
-        groups = self._groups
         tokens: Sequence[Token] | None = bounds[0]
         if tokens is None:
             tokens = list(self._tokens_in(bounds, False))
-        if len(tokens) == 1:
-            group: Any = groups.get(tokens[0])
-            if group.__class__ is not dict:
-                return [] if group is None or stop == 0 else [documents[group]]
-            if self._unsorted:
-                group = self.of_value(tokens[0])
-            return group.values() if stop is None else islice(group.values(), stop)
+            if len(self._groups) == len(self._tokens) and len(tokens) != 1:
+                groups, documents = self._groups, self.documents
+                found = [documents[groups[token]] for token in tokens]
+                found.sort(key=_ORDER)
+                return found
+        return self.entries_of_one(tokens[0], stop) if len(tokens) == 1 else self.entries_of(tokens)
+
+    def entries_of(self, tokens: Iterable[Token], stop: int | None = None) -> list[Entry]:
+        """Give the documents with these values, as inserted. O(values and documents)."""
+        documents = self.documents
         found: list[Entry] = []
-        if len(groups) == len(self._tokens) and bounds[0] is None:
-            found = [documents[groups[token]] for token in tokens]
-        else:
-            for group in map(groups.get, tokens):
-                if group.__class__ is dict:
-                    found += group.values()
-                elif group is not None:
-                    found.append(documents[group])
-        found.sort(key=_ORDER)
+        last, are_sorted = -1, not self._unsorted
+        for group in map(self._groups.get, tokens):
+            if group.__class__ is dict:
+                size = len(found)
+                found += group.values()
+                # One behind the other, as where values ascend: to see that takes as long as two
+                # documents take to be sorted.
+                if are_sorted:
+                    are_sorted = found[size].order > last
+                    last = found[-1].order
+            elif group is not None:
+                found.append(documents[group])
+                are_sorted = False
+        if not are_sorted and len(found) > 1:
+            found.sort(key=_ORDER)
         return found
 
-    def ids(self, bounds: Bounds, documents: Mapping[str, Entry], stop: int | None) -> list[str]:
-        """Return the ids of what `entries` gives."""
-        tokens = list(self._tokens_in(bounds, False))
+    def first_entries(self, bounds: Bounds, stop: int | None) -> Iterable[Entry]:
+        """Give the first `stop` documents within bounds, sorted; equals as inserted."""
+        return map(self.documents.__getitem__, islice(self.walk(bounds, False), stop))
+
+    def last_entries(self, bounds: Bounds, stop: int | None) -> Iterable[Entry]:
+        """Give the last `stop` documents within bounds, the last first; equals as inserted."""
+        return map(self.documents.__getitem__, islice(self.walk(bounds, True), stop))
+
+    def ids(self, read: Read, what: Any, stop: int | None) -> list[str]:
+        """Return the ids of what one of the methods above gives for the same arguments."""
+        if read is Index.first_entries or read is Index.last_entries:
+            return list(islice(self.walk(what, read is Index.last_entries), stop))
+        if read is Index.entries_of_one:
+            return list(islice(self.of_value(what), stop))
+        tokens = what if read is Index.entries_of else list(self._tokens_in(what, False))
         found = list(chain.from_iterable(map(self.of_value, tokens)))
         if len(tokens) == 1:
             return found[:stop]
+        documents = self.documents
         return sorted(found, key=lambda document_id: documents[document_id].order)
 
     def walk(self, bounds: Bounds, desc: bool) -> Iterator[str]:
@@ -233,12 +273,12 @@ class Index:
         ladders = self._ladders
         if ladders is None or self._touched:
             ladders = self._sorted_tokens()
-        if bounds is EVERYTHING and len(ladders) == 1:
-            (ladder,) = ladders.values()
-            return reversed(ladder) if desc else iter(ladder)
         if len(spans) == 1:
             ladder = ladders.get(spans[0][0])
             return () if ladder is None else _part(ladder, spans[0], desc)
+        if bounds is EVERYTHING and len(ladders) == 1:
+            (ladder,) = ladders.values()
+            return reversed(ladder) if desc else iter(ladder)
         parts = [_part(ladders[span[0]], span, desc) for span in spans if span[0] in ladders]
         if len(parts) == 1:
             return parts[0]
@@ -289,6 +329,10 @@ class Index:
         if self._ladders is not None:
             wanted._sorted_tokens()
             assert self._sorted_tokens() == wanted._ladders, f"index {self.path} is out of order"
+
+
+Read = Callable[[Index, Any, int | None], Iterable[Entry]]
+"""A method of Index that gives documents: which of them, and how many at most."""
 
 
 def _stays(group: Group, document_id: str, entry: Entry) -> bool:

@@ -52,6 +52,7 @@ class Indexes:
         "adapter",
         "behind",
         "by_path",
+        "mixed",
         "unreadable",
         "version",
     )
@@ -62,17 +63,21 @@ class Indexes:
         adapter: Adapter,
         read: Callable[[str, Entry], Any],
         documents: Callable[[], Mapping[str, Entry]],
+        mixed: bool = False,
     ) -> None:
         """Index these fields of documents.
 
         `read` makes data of an id and an entry; a snapshot that was made with the adapter has that
-        at hand. `documents` gives all that there are.
+        at hand. `documents` gives all that there are; `mixed` says whether snapshots of them may
+        have been made with another adapter.
         """
         self.by_path = {path: Index(path) for path in fields}
         self.adapter = adapter
         self._read = read
+        self.mixed = mixed
         self.behind = True
-        """Whether there is something to catch up with."""
+        """Whether queries must not use it as it is: there is something to catch up with, or a
+        document that the model cannot hold, or others have replaced it."""
         self._pending: dict[str, Any] = {}
         """Documents to look at, with their data where the write had it at hand."""
         self._waiting: dict[str, Any] = {}
@@ -144,8 +149,13 @@ class Indexes:
             self.version += 1
             with garbage_collection_paused() if len(pending) > _MANY else nullcontext():
                 self._take_in(pending, documents)
-        self._holds = any(index.is_shared for index in self.by_path.values())
-        self._stale = self.behind = False
+        self._holds = False
+        for index in self.by_path.values():
+            index.documents = documents
+            if index.is_shared:
+                self._holds = True
+        self._stale = False
+        self.behind = bool(self.unreadable)
 
     def _take_in(self, pending: dict[str, Any], documents: Mapping[str, Entry]) -> None:
         unread = [key for key, data in pending.items() if data is UNREAD]

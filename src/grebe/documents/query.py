@@ -79,6 +79,8 @@ class Query(Generic[T]):
     _spec: Parts
     _choice: Any
     """What planning.py has found out."""
+    _reading: Any
+    """What finds the answer without more ado; None: there is no such thing, or no `_choice` yet."""
 
     @property
     def source(self) -> Collection[T] | CollectionGroup[T]:
@@ -302,6 +304,7 @@ class Refined(Query[T], encoding.Record, eq=False):
     _source: Collection[T] | CollectionGroup[T]
     _spec: Parts
     _choice: Any = None
+    _reading: Any = None
 
 
 def key_of(query: Query[Any]) -> Hashable:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, chain
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from grebe.core import encoding
 from grebe.documents.models import UNREAD
 from grebe.documents.reading_ahead import FEW, Unmade, fetching, reading_ahead
 from grebe.documents.snapshot import Snapshot
@@ -14,7 +15,23 @@ from grebe.documents.snapshot import Snapshot
 T = TypeVar("T")
 
 
-class Results(Sequence[Snapshot[T]]):
+if TYPE_CHECKING:
+
+    class _Rows(encoding.Record, Sequence[Snapshot[T]], eq=False): ...
+
+else:
+
+    class _Rows(encoding.Record, Generic[T], eq=False):
+        """A sequence that is made in C, which classes below Sequence are not."""
+
+        index, count = Sequence.index, Sequence.count
+        __contains__, __reversed__ = Sequence.__contains__, Sequence.__reversed__
+
+        def __rich_repr__(self) -> None:
+            """Have rich show what `repr` shows."""
+
+
+class Results(_Rows[T], eq=False):
     """The documents of a collection or query at one moment.
 
     Equal to a list or tuple of the same snapshots. Holds the rows in chunks that nobody changes
@@ -22,12 +39,9 @@ class Results(Sequence[Snapshot[T]]):
     O(log of the number of chunks), a slice is an ordinary list.
     """
 
-    __slots__ = ("_chunks", "_ends", "_length")
-
-    def __init__(self, chunks: Sequence[Sequence[Snapshot[T]]] = (), length: int = 0) -> None:
-        self._chunks = chunks
-        self._length = length
-        self._ends: list[int] | None = None
+    _chunks: Sequence[Sequence[Snapshot[T]]] = ()
+    _length: int = 0
+    _ends: list[int] | None = None
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -96,6 +110,9 @@ class Results(Sequence[Snapshot[T]]):
         first = ", ".join(repr(snapshot.id) for snapshot in self[:3])
         more = ", ..." if self._length > 3 else ""
         return f"<Results: {self._length} documents [{first}{more}]>"
+
+
+Sequence.register(Results)
 
 
 class LazySnapshots(Sequence[Snapshot[T]]):

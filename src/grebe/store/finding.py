@@ -19,7 +19,7 @@ from grebe.documents.conditions import Condition
 from grebe.documents.indexes import Indexes
 from grebe.documents.models import PLAIN, UNREAD, Adapter, PlainAdapter
 from grebe.documents.orders import sort
-from grebe.documents.planning import Explanation, Plan, plan
+from grebe.documents.planning import Explanation, Plan, Reading, plan, reading_of
 from grebe.documents.query import EVERYTHING, Query
 from grebe.documents.reading_ahead import Unmade, read_all
 from grebe.documents.results import Results
@@ -52,6 +52,9 @@ class Finder:
 
     def set_indexes(self, collection: str, fields: Sequence[str] | None) -> None:
         """Index these fields of a collection and no others; they are made at the first use."""
+        before = self.indexes.pop(collection, None)
+        if before is not None:
+            before.behind = True  # for queries that keep a plan with them
         if fields:
             adapter = self.adapter(collection)
 
@@ -59,19 +62,35 @@ class Finder:
                 # Not kept: an index over all documents is no reason to keep all of them decoded.
                 return adapter.decode(entry.value, f"{collection}/{document_id}")
 
-            self.indexes[collection] = Indexes(
-                fields, adapter, read, partial(self._tree.documents, collection)
-            )
-        else:
-            self.indexes.pop(collection, None)
+            documents = partial(self._tree.documents, collection)
+            mixed = collection in self.remodelled
+            self.indexes[collection] = Indexes(fields, adapter, read, documents, mixed)
 
     # --- queries
 
     def find(self, query: Query[Any]) -> Sequence[Snapshot[Any]]:
         """Return the documents of a query in order."""
+        reading: Reading | None = query._reading
+        if reading is None and query._choice is not None:  # more has to be done
+            rows = self.answer(query)[0]
+            return Results((rows,), len(rows))
+        self._lock.acquire()  # not `with`, which takes twice as long
+        try:
+            if reading is None or reading[0].behind:
+                indexes = self.indexes.get(query._source._scope)
+                reading = None if indexes is None else reading_of(query, indexes)
+            if reading is not None:
+                # As in `_looked_at`, without calling it.
+                indexes, index, read, what, stop = reading
+                found = [entry.view for entry in read(index, what, stop)]
+                if indexes.mixed or not all(found):
+                    found = _made(query._source, reading)
+                return Results((found,), len(found))
+        finally:
+            self._lock.release()
         unmade = self._unmade(query._source) if query._spec is EVERYTHING else None
-        found = self.answer(query)[0] if unmade is None else unmade
-        return Results((found,), len(found)) if found else Results()
+        some = self.answer(query)[0] if unmade is None else unmade
+        return Results((some,), len(some))
 
     def _unmade(self, source: Any) -> Unmade[Any] | None:
         """Return the documents of a large collection, if nobody has looked at the last of them."""
@@ -114,16 +133,14 @@ class Finder:
         """Return the documents, the name of the index and how many documents were looked at."""
         source: Any = query._source
         conditions, orders, offset, limit = query._spec
-        scope = source._scope
         chosen = None
-        self._lock.acquire()  # not `with`, which takes twice as long
+        self._lock.acquire()
         try:
-            indexes = self.indexes.get(scope)
+            indexes = self.indexes.get(source._scope)
             if indexes is not None and (conditions or orders):
-                documents = self._tree.documents(scope)
                 chosen = plan(query, indexes)
                 if chosen is not None and not chosen.searches:
-                    found = self._looked_at(source, chosen, documents)
+                    found = _looked_at(source, chosen.reading)
         finally:
             self._lock.release()
         # From here on without the lock: conditions may be functions of the user.
@@ -140,24 +157,6 @@ class Finder:
         if offset or (limit is not None and len(found) > limit):
             found = found[offset : query.spec.stop]
         return found, None if chosen is None else chosen.index.path, examined
-
-    def _looked_at(self, source: Any, chosen: Plan, documents: Mapping[str, Entry]) -> Found:
-        """Return what a plan says to look at: in the order of the index, or else as inserted."""
-        found: Found
-        index, bounds, stop = chosen.index, chosen.bounds, chosen.stop
-        if chosen.is_ordered:
-            walk = index.walk(bounds, chosen.desc)
-            found = [documents[document_id].view for document_id in islice(walk, stop)]
-        else:
-            found = [entry.view for entry in index.entries(bounds, documents, stop)]
-        # Where no other model was ever used, snapshots that are there are for the source's.
-        if all(found) and not (self.remodelled and source._scope in self.remodelled):
-            return found
-        if chosen.is_ordered:
-            ids = list(islice(index.walk(bounds, chosen.desc), stop))
-        else:
-            ids = index.ids(bounds, documents, stop)
-        return _snapshots(source, ids, [documents[document_id] for document_id in ids])
 
     def _views(self, source: Any, ids: Collection[str], documents: Mapping[str, Entry]) -> Found:
         """Return the snapshots of documents, in one loop if all were made before."""
@@ -216,20 +215,17 @@ class Finder:
         source: Any = query._source
         conditions, index = chosen.conditions, chosen.index
         stop = chosen.stop or 0
-        indexes: Indexes = query._choice[0]
+        indexes = chosen.indexes
         version = None
         seen: list[str] = []
         found: Found = []
         while len(found) < stop:
             with self._lock:
+                if self.indexes.get(source._scope) is not indexes:
+                    return self.answer(query)
                 documents = self._tree.documents(source._scope)
                 indexes.catch_up()
                 if version != indexes.version:  # it begins, or somebody has written meanwhile
-                    if (
-                        self.indexes.get(source._scope) is not indexes
-                        or indexes.by_path.get(index.path) is not index
-                    ):
-                        return self.answer(query)
                     version = indexes.version
                     walk = index.walk(chosen.bounds, chosen.desc)
                     if seen:
@@ -247,6 +243,21 @@ class Finder:
         """Raise AssertionError if an index differs from one made anew."""
         for indexes in self.indexes.values():
             indexes.check()
+
+
+def _looked_at(source: Any, reading: Reading) -> Found:
+    """Return the documents that a plan looks at."""
+    indexes, index, read, what, stop = reading
+    found: Found = [entry.view for entry in read(index, what, stop)]
+    # Where no other model was ever used, snapshots that are there are for the source's.
+    return _made(source, reading) if indexes.mixed or not all(found) else found
+
+
+def _made(source: Any, reading: Reading) -> Found:
+    """Do as `_looked_at` where snapshots have to be made, or were made for another model."""
+    _, index, read, what, stop = reading
+    ids, documents = index.ids(read, what, stop), index.documents
+    return _snapshots(source, ids, [documents[document_id] for document_id in ids])
 
 
 def _snapshots(source: Any, ids: list[str], entries: list[Entry]) -> Found:

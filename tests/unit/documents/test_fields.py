@@ -21,6 +21,16 @@ def test_any_names_joined_by_dots_are_a_path(path: str) -> None:
     assert repr(field(path)) == f"field({path!r})"
 
 
+def test_a_field_is_given_again() -> None:
+    """By its name or by itself; that it is forgotten, after many others, nobody notices."""
+    first = field("again")
+    assert field("again") is first
+    assert field(first).path == "again"  # type: ignore[arg-type]
+    for number in range(3000):
+        assert field(f"again{number}").path == f"again{number}"
+    assert repr(field("again")) == repr(first)
+
+
 @pytest.mark.parametrize("path", ["", ".", "a.", ".a", "a..b"])
 def test_an_empty_part_is_refused(path: str) -> None:
     """ValueError, with the path."""

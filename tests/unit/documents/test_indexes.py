@@ -293,6 +293,25 @@ def test_a_document_that_cannot_be_read(store: grebe.Store) -> None:
     assert ids(store.collection("people", model=Person).where(AGE == 1)) == ["a", "bad"]
 
 
+def test_a_query_follows_its_collection_to_another_model(store: grebe.Store) -> None:
+    """One that was asked before gives the snapshots that one made now gives."""
+    people = store.collection("people", indexes=["age"])
+    people.create_many({"a": {"age": 1}, "b": {"age": 2}})
+    query = people.where(AGE == 1)
+    assert [one.data for one in query] == [{"age": 1}]
+    store.collection("people", model=Person)
+    assert [one.data for one in query] == [Person(1)]
+    store.collection("people", model=None)
+    assert [one.data for one in query] == [{"age": 1}]
+    people.doc("c").set({"age": "old"})
+    own = store.collection("people", model=Person).where(AGE == 1)
+    for one in (query, own):
+        with pytest.raises(grebe.DocumentTypeError, match="people/c"):
+            one.get()
+    people.doc("c").delete()
+    assert [one.data for one in query] == [one.data for one in own] == [Person(1)]
+
+
 # --- with others
 
 
@@ -339,6 +358,7 @@ def filled(
     if documents is None:
         documents = {f"{n}": Entry(b"", n, home_of()) for n in range(len(values))}
     put(index, documents, dict(enumerate(values)))
+    index.documents = documents
     return index, documents
 
 
@@ -350,8 +370,9 @@ def put(index: Index, documents: dict[str, Entry], values: dict[int, Any]) -> No
 def within(bounds: Bounds) -> list[Any]:
     index, documents = filled(VALUES)
     found = [VALUES[int(document_id)] for document_id in index.walk(bounds, False)]
-    entries = list(index.entries(bounds, documents, None))
-    assert entries == [documents[one] for one in index.ids(bounds, documents, None)]
+    entries = list(index.entries(bounds, None))
+    ids = index.ids(Index.entries, bounds, None)
+    assert entries == [documents[one] for one in ids]
     assert index.count(bounds) == len(entries) == len(found)
     return found
 

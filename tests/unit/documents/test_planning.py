@@ -172,6 +172,73 @@ def test_a_query_is_planned_for_the_indexes_of_the_moment(store: grebe.Store) ->
     assert query.explain() == Explanation("n", 6)
 
 
+ANSWERED_AT_ONCE: dict[str, Ask] = {
+    "equal": lambda q: q.where(N == 3),
+    "equal to a float": lambda q: q.where(N == 3.0),
+    "equal, the first": lambda q: q.where(S == "eve").limit(2),
+    "in": lambda q: q.where(N.in_([7, 3, 900])),
+    "in one": lambda q: q.where(N.in_([3])),
+    "in, of several types": lambda q: q.where(N.in_([7, 3.0, "x", None])),
+    "a range": lambda q: q.where(N >= 3, N < 9),
+    "a range in one condition": lambda q: q.where((N >= 3) & (N < 9)),
+    "prefix": lambda q: q.where(S.starts_with("e")),
+    "exists": lambda q: q.where(N.exists()),
+    "an order": lambda q: q.order_by("n"),
+    "the last": lambda q: q.order_by("n", desc=True).limit(3),
+    "a range in order": lambda q: q.where(N >= 3).order_by("n").limit(3),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERED_AT_ONCE)
+def test_a_query_that_is_asked_again(store: grebe.Store, what: str) -> None:
+    """It remembers how to find its documents, not which they were: after writes, other indexes or
+    none, and in a collection that is new, it gives what one that is made now gives."""
+    rows = store.collection("rows", indexes=["n", "s"])
+    data = {f"{n}": {"n": n % 50, "s": NAMES[n % 5]} for n in range(100)}
+    rows.create_many(data)
+    ask = ANSWERED_AT_ONCE[what]
+    query = ask(rows)
+
+    def is_right() -> bool:
+        wanted = [row.id for row in ask(rows).where(lambda row: True)]
+        first = [row.id for row in ask(rows).get()]
+        return [row.id for row in query.get()] == first == wanted
+
+    assert is_right()
+    assert query._reading is not None
+    rows.doc("3").delete()
+    rows.doc("3").set({"n": 7, "s": "eve"})
+    assert is_right()
+    store.collection("rows", indexes=["s"])
+    rows.doc("4").set({"n": 3, "s": "eve"})
+    assert is_right()
+    store.collection("rows", indexes=[])
+    rows.doc("5").set({"n": 3, "s": "eve"})
+    assert is_right()
+    store.collection("rows", indexes=["s", "n"])
+    rows.doc("6").set({"n": 3, "s": "eve"})
+    assert is_right()
+    rows.delete()
+    assert is_right()
+    assert len(query.get()) == 0
+    rows.create_many(data)
+    assert is_right()
+    store.close()
+    with pytest.raises(grebe.StoreClosedError):
+        query.get()
+
+
+def test_values_that_do_not_come_in_turn(store: grebe.Store) -> None:
+    """Documents of several values are given as inserted, wherever those of one value lie."""
+    rows = store.collection("rows", indexes=["n"])
+    for n in (2, 1, 1, 2, 3, 3, 1, 4):
+        rows.doc().set({"n": n})
+    for values in ([1, 2], [2, 1], [1, 3], [4, 3], [1, 4, 9], [1, 2, 3, 4], [3, 9]):
+        found = [row.data["n"] for row in rows.where(N.in_(values))]
+        assert found == [n for n in (2, 1, 1, 2, 3, 3, 1, 4) if n in values]
+        assert found == [row.data["n"] for row in rows.where(N.in_([*values, 7.5]))]
+
+
 def test_the_choice_follows_the_contents(store: grebe.Store) -> None:
     """The same query uses another index when the documents are others."""
     rows = store.collection("rows", indexes=["n", "s"])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from rich.pretty import pretty_repr
 
 import grebe
 from grebe import agg, field
@@ -96,6 +97,15 @@ def test_results_are_immutable_sequences(users: Users) -> None:
     assert found != "abc"
     assert (found[0], found[-1], found[1:]) == (listed[0], listed[-1], listed[1:])
     assert found[::-1] == listed[::-1]
+    assert (found.index(listed[1]), found.count(listed[2])) == (1, 1)
+    assert listed[0] in found
+    assert "a" not in found
+    assert list(reversed(found)) == listed[::-1]
+    match found:
+        case [first, *_]:
+            assert first == listed[0]
+        case _:
+            pytest.fail("no sequence")
     for position in (3, -4):
         with pytest.raises(IndexError, match=f"index {position} out of range: there are 3"):
             found[position]
@@ -107,6 +117,13 @@ def test_results_are_immutable_sequences(users: Users) -> None:
     users.doc("b").delete()
     assert list(found) == listed
     assert repr(found) == "<Results: 3 documents ['a', 'b', 'c']>"
+
+
+def test_rich_shows_what_repr_shows(users: Users) -> None:
+    """Results and conditions are records, of which rich would show no fields or too many."""
+    found = users.where(field("n") < 3).get()
+    for one in (found, field("n") < 3, (field("n") == 1) & ~(field("n").in_([2]))):
+        assert pretty_repr(one) == repr(one)
 
 
 @pytest.mark.parametrize("method", ["limit", "offset"])
