@@ -33,7 +33,7 @@ from grebe.store import finding
 from tests.property.test_queries import Walk
 
 Patch = pytest.MonkeyPatch
-WALKS_MAX = 120
+WALKS_MAX = 600
 STEPS = 100
 
 
