@@ -38,7 +38,7 @@ def encode_and_plain(value: object, path: str) -> tuple[bytes, Any]:
     That is `value` itself, if it is plain.
     """
     try:
-        if not is_plain(value):
+        if not plainness_of(value):
             value = _convert(value, path, "$", ())
         return encoding.encode(value), value
     except UnicodeEncodeError as error:
@@ -46,14 +46,6 @@ def encode_and_plain(value: object, path: str) -> tuple[bytes, Any]:
         raise SerializationError(f"{path}: text holds a lone surrogate", path) from error
     except RecursionError as error:
         raise _too_deep(value, path) from error
-
-
-def encode_if_plain(value: object) -> bytes | None:
-    """Return the JSON of a value that needs no second look, which nearly all are, or None."""
-    try:
-        return encoding.encode(value) if is_plain(value) else None
-    except (UnicodeEncodeError, RecursionError):
-        return None
 
 
 def is_flat(encoded: bytes) -> bool:
@@ -71,13 +63,20 @@ def _too_deep(value: object, path: str) -> SerializationError:
     return SerializationError(f"{path}: $ is nested too deeply to be stored", path)
 
 
-def is_plain(value: object) -> bool:
-    """Tell whether a value needs no second look; the fast way through, for nearly every write.
+NOT_PLAIN, NESTED, FLAT = 0, 1, 2
+"""What a value may be: a dict without others or lists inside is flat; what is not plain has to be
+converted, or is refused."""
 
-    Scalars are tested in place because a call for each would double the cost.
+
+def plainness_of(value: object) -> int:
+    """Tell whether a value needs a second look, or else what it is; 0 if it does.
+
+    The fast way through, for nearly every write. Scalars are tested in place, because a call for
+    each would double the cost.
     """
     kind = type(value)
     if kind is dict or kind is ReadOnlyDict:
+        found = FLAT
         for key, item in value.items():  # type: ignore[attr-defined]
             if type(key) is str:
                 kind = type(item)
@@ -91,16 +90,24 @@ def is_plain(value: object) -> bool:
                 elif kind is float:
                     if item - item == 0:  # not so for infinities and NaN
                         continue
-                elif (kind is list and NO_NUMBERS.issuperset(map(type, item))) or is_plain(item):
+                elif (kind is list and NO_NUMBERS.issuperset(map(type, item))) or plainness_of(
+                    item
+                ):
+                    found = NESTED
                     continue
-            return False
-        return True
+            return NOT_PLAIN
+        return found
     if kind is list:
         items: list[object] = value  # type: ignore[assignment]
         return NO_NUMBERS.issuperset(map(type, items)) or all(
-            item is None or is_plain(item) for item in items
+            item is None or plainness_of(item) for item in items
         )
     return _is_plain_scalar(value)
+
+
+def is_plain(value: object) -> bool:
+    """Tell whether a value needs no second look."""
+    return plainness_of(value) != NOT_PLAIN
 
 
 NO_NUMBERS = frozenset((str, bool, type(None)))

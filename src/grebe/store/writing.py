@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from itertools import count, islice, repeat
 from typing import Any
 
+from grebe.core import encoding
 from grebe.core import path as paths
 from grebe.core.bulk import garbage_collection_paused
 from grebe.core.entry import Entry
@@ -20,7 +21,7 @@ from grebe.core.ids import ids_and_data
 from grebe.core.many_values import encode_plain_many
 from grebe.core.operation import Clear, Delete, PathsIn, PutMany
 from grebe.core.tree import Place
-from grebe.core.values import ReadOnlyDict, encode_and_plain, encode_if_plain, is_flat
+from grebe.core.values import FLAT, ReadOnlyDict, encode_and_plain, plainness_of
 from grebe.documents.collection import Collection
 from grebe.documents.document import Document
 from grebe.documents.engine import ANY, MISSING, PRESENT, Existence
@@ -63,13 +64,15 @@ class Writer(Storing):
             heeded = path in self.broadcasting.results or path in self.finder.indexes
             if heeded and type(data) is dict:
                 data = ReadOnlyDict(data)  # what readers get, made now, while it is all at hand
-            quick = encode_if_plain(data)
-            if quick is None:
+            try:
+                plainness = plainness_of(data)
+                value = encoding.encode(data) if plainness else b""
+            except (UnicodeEncodeError, RecursionError):
+                value = b""
+            if not value:
                 value, data = encode_and_plain(data, doc.path)
-            else:
-                value = quick
-                if heeded and is_flat(value) and type(data) is ReadOnlyDict:
-                    seen = data
+            elif heeded and plainness == FLAT:
+                seen = data
         is_taken_in = False
         self.lock.acquire()  # not `with`, which takes twice as long
         try:
