@@ -10,6 +10,7 @@ from zlib import adler32
 
 from grebe.core import encoding
 from grebe.core.entry import Entry, Home, is_same
+from grebe.core.values import ReadOnlyDict
 from grebe.documents.models import PLAIN, UNREAD, Adapter
 
 if TYPE_CHECKING:
@@ -117,18 +118,22 @@ def holds(entry: Entry, value: bytes, plain: Any) -> bool:
     stored = entry.value
     if stored == value:
         return True
-    if entry.home.canonical and (  # as in `is_same`, without calling it: most writes end here
-        len(stored) != len(value) or (adler32(stored) ^ adler32(value)) & 0xFFFF
+    view: Snapshot[Any] | None = entry.view
+    if (
+        plain.__class__ is ReadOnlyDict  # somebody reads the collection
+        and view is not None
+        and view._adapter is PLAIN
+        and view._data is not UNREAD
     ):
-        return False
-    if plain is not UNREAD:
-        view: Snapshot[Any] | None = entry.view
-        if view is not None and view._adapter is PLAIN and view._data is not UNREAD:
-            known = view._data
-        else:
-            known = encoding.decode(stored)
-        if known != plain:
+        if view._data != plain:
             return False
+    elif (
+        entry.home.canonical
+        and (  # as in `is_same`, without calling it: most writes end here
+            len(stored) != len(value) or (adler32(stored) ^ adler32(value)) & 0xFFFF
+        )
+    ) or (plain is not UNREAD and encoding.decode(stored) != plain):
+        return False
     return is_same(entry, value)
 
 

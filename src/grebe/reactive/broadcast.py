@@ -112,8 +112,8 @@ class Broadcast:
                 marks = self.marks.setdefault(scope, {})
                 self._mark_once_more(marks, f"{collection}/{document_id}", flags)
 
-    def wrote(self, collection: str, document_id: str, entry: Entry) -> bool:
-        """Do as `mark` for a write by itself that is announced; tell whether to deliver now.
+    def wrote(self, collection: str, document_id: str, entry: Entry) -> Collection[Delivery]:
+        """Do as `mark` for a write by itself that is announced; return what to deliver now.
 
         If this thread would tell it at once, and nothing else waits, the results take it in here:
         the lock is held, and the document at hand.
@@ -129,7 +129,7 @@ class Broadcast:
             or _get_running_loop() is not None
         ):
             self.mark(collection, document_id, LOUD)
-            return False
+            return ()
         self.sequence = number = self.sequence + 1
         try:
             if results is not None:
@@ -141,7 +141,7 @@ class Broadcast:
         except BaseException:  # the next broadcast looks again, as after one that was interrupted
             self.marks[collection] = {document_id: number << FLAG_BITS | ONE_WRITE}
             raise
-        return bool(self._deliveries)
+        return self._deliveries
 
     def touch(self, collection: str, ids: Collection[str]) -> None:
         """Have documents that are there announced, though they did not change."""

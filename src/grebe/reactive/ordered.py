@@ -9,17 +9,17 @@ Invariants, tested by `check()`:
 1. Keys ascend, within and across chunks; `_last` holds the last key of each chunk.
 2. No chunk is empty; keys and rows of a chunk are parallel.
 3. The rows of a chunk whose epoch is not the present one may be shared with a view.
-4. `_sizes` has the sizes of the chunks.
+4. `_sizes` has the sizes of the chunks, `_groups` the number of rows in each GROUP of chunks, if
+   there is more than one group.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Generic, TypeVar
 
-from grebe.core.prefix_sums import PrefixSums
 from grebe.documents.results import Results
 from grebe.documents.snapshot import Snapshot
 
@@ -27,6 +27,10 @@ Row = TypeVar("Row", bound=Snapshot[Any])
 CHUNK_MAX = 512
 _MERGE_MAX = CHUNK_MAX // 8
 """A chunk of fewer rows is merged with its neighbour if there is room."""
+_GROUP_BITS = 6
+GROUP = 1 << _GROUP_BITS
+"""Chunks whose rows are counted together. The rows before a chunk are those of the groups before
+and of less than a group of chunks: two short sums, made in C."""
 
 
 class OrderedRows(Generic[Row]):
@@ -35,6 +39,7 @@ class OrderedRows(Generic[Row]):
     __slots__ = (
         "_epoch",
         "_epochs",
+        "_groups",
         "_keys",
         "_last",
         "_length",
@@ -53,8 +58,8 @@ class OrderedRows(Generic[Row]):
         self._last = [chunk[-1] for chunk in self._keys]
         self._epochs = [0] * len(self._keys)
         self._length = len(keys)
-        self._sizes = PrefixSums(map(len, self._keys))
         self._view: Any = None
+        self._count()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -68,7 +73,7 @@ class OrderedRows(Generic[Row]):
             self._keys, self._rows, self._epochs = [[key]], [[row]], [self._epoch]
             self._last = [key]
             self._length = 1
-            self._sizes = PrefixSums([1])
+            self._sizes = [1]
             return 0
         index = bisect_left(last, key)
         if index == len(last):
@@ -81,11 +86,12 @@ class OrderedRows(Generic[Row]):
         last[index] = keys[-1]
         self._length += 1
         if index:
-            position += self._sizes.before(index)
+            position += self._before(index)
+        self._sizes[index] += 1
+        if self._groups:
+            self._groups[index >> _GROUP_BITS] += 1
         if len(keys) > CHUNK_MAX:
             self._split(index)
-        elif len(last) > 1:
-            self._sizes.add(index, 1)
         return position
 
     def replace(self, key: Any, row: Row) -> int:
@@ -95,7 +101,7 @@ class OrderedRows(Generic[Row]):
         position = bisect_left(self._keys[index], key)
         rows = self._rows[index] if self._epochs[index] == self._epoch else self._own(index)
         rows[position] = row
-        return position + self._sizes.before(index) if index else position
+        return position + self._before(index) if index else position
 
     def remove(self, key: Any) -> int:
         """Take out the row with this key, and return its position. O(chunk)."""
@@ -107,15 +113,16 @@ class OrderedRows(Generic[Row]):
         del keys[position], rows[position]
         self._length -= 1
         if index:
-            position += self._sizes.before(index)
+            position += self._before(index)
+        self._sizes[index] -= 1
+        if self._groups:
+            self._groups[index >> _GROUP_BITS] -= 1
         if not keys:
             self._drop(index)
         else:
             self._last[index] = keys[-1]
-            if len(self._last) > 1:
-                self._sizes.add(index, -1)
-                if len(keys) < _MERGE_MAX:
-                    self._merge(index)
+            if len(keys) < _MERGE_MAX and len(self._last) > 1:
+                self._merge(index)
         return position
 
     def move(self, before: Any, key: Any, row: Row) -> tuple[int, int]:
@@ -136,12 +143,10 @@ class OrderedRows(Generic[Row]):
     def rank(self, key: Any) -> int:
         """Return the number of rows whose key is less. O(log rows)."""
         last = self._last
-        if len(last) < 2:  # few rows: `_sizes` may be old
-            return bisect_left(self._keys[0], key) if last else 0
         index = bisect_left(last, key)
         if index == len(last):
             return self._length
-        return self._sizes.before(index) + bisect_left(self._keys[index], key)
+        return self._before(index) + bisect_left(self._keys[index], key)
 
     def ranks(self, keys: Iterable[Any]) -> list[int]:
         """Return the positions of the rows with these keys; fast for neighbours."""
@@ -152,7 +157,7 @@ class OrderedRows(Generic[Row]):
             if chunk is None or not first <= key <= last:
                 index = bisect_left(self._last, key)
                 chunk = self._keys[index]
-                before = self._sizes.before(index) if index else 0
+                before = self._before(index)
                 first, last = chunk[0], chunk[-1]
             found.append(before + bisect_left(chunk, key))
         return found
@@ -163,7 +168,7 @@ class OrderedRows(Generic[Row]):
             return None
         if position < len(self._rows[0]):
             return self._rows[0][position]
-        index, position = self._sizes.find(position)
+        index, position = self._find(position)
         return self._rows[index][position]
 
     def key_at(self, position: int) -> Any:
@@ -172,7 +177,7 @@ class OrderedRows(Generic[Row]):
             return None
         if position < len(self._keys[0]):
             return self._keys[0][position]
-        index, position = self._sizes.find(position)
+        index, position = self._find(position)
         return self._keys[index][position]
 
     def view(self, offset: int = 0, limit: int | None = None) -> Results[Any]:
@@ -193,10 +198,8 @@ class OrderedRows(Generic[Row]):
         stop = self._length if limit is None else min(self._length, offset + limit)
         if offset >= stop:
             return Results()
-        if len(self._last) < 2:
-            return Results([self._rows[0][offset:stop]], stop - offset)
-        first, begin = self._sizes.find(offset)
-        last, end = self._sizes.find(stop - 1)
+        first, begin = self._find(offset)
+        last, end = self._find(stop - 1)
         if first == last:
             return Results([self._rows[first][begin : end + 1]], stop - offset)
         between = self._rows[first + 1 : last]
@@ -219,11 +222,11 @@ class OrderedRows(Generic[Row]):
         self._rows[index : index + 1] = [rows[:half], rows[half:]]
         self._epochs.insert(index, self._epoch)
         self._last.insert(index, keys[half - 1])
-        self._sizes = PrefixSums(map(len, self._keys))
+        self._count()
 
     def _drop(self, index: int) -> None:
         del self._keys[index], self._rows[index], self._epochs[index], self._last[index]
-        self._sizes = PrefixSums(map(len, self._keys))
+        self._count()
 
     def _merge(self, index: int) -> None:
         """Give a small chunk's rows to the one before it, or take those of the one behind it."""
@@ -236,6 +239,29 @@ class OrderedRows(Generic[Row]):
         self._last[left] = self._last[left + 1]
         self._drop(left + 1)
 
+    # --- how many
+
+    def _count(self) -> None:
+        """Count the rows of each chunk and group anew. O(chunks)."""
+        self._sizes = sizes = list(map(len, self._keys))
+        starts = range(0, len(sizes), GROUP) if len(sizes) > GROUP else ()
+        self._groups = [sum(sizes[start : start + GROUP]) for start in starts]
+
+    def _before(self, index: int) -> int:
+        """Return the number of rows before a chunk. O(groups and chunks of a group), in C."""
+        groups = self._groups
+        if not groups:
+            return sum(self._sizes[:index])
+        group = index >> _GROUP_BITS
+        return sum(groups[:group]) + sum(self._sizes[group << _GROUP_BITS : index])
+
+    def _find(self, position: int) -> tuple[int, int]:
+        """Return the chunk of a row that is there, and its place in it; costs as `_before`."""
+        group, place = _find(self._groups or [self._length], position)
+        first = group << _GROUP_BITS
+        index, place = _find(self._sizes[first : first + GROUP], place)
+        return first + index, place
+
     def check(self) -> None:
         """Raise AssertionError if an invariant of this module does not hold."""
         keys = [key for chunk in self._keys for key in chunk]
@@ -244,7 +270,21 @@ class OrderedRows(Generic[Row]):
         assert list(map(len, self._keys)) == list(map(len, self._rows)), "not parallel"
         assert len(self._keys) == len(self._epochs)
         assert self._length == len(keys), "wrong length"
-        if len(self._keys) > 1:
-            for index in range(len(self._keys)):
-                wanted = sum(len(chunk) for chunk in self._keys[:index])
-                assert self._sizes.before(index) == wanted, "wrong sizes"
+        sizes = self._sizes
+        assert sizes == list(map(len, self._keys)), "wrong sizes"
+        for index, chunk in enumerate(self._keys):
+            wanted = sum(sizes[:index])
+            assert self._before(index) == wanted, "wrong sums"
+            assert self._find(wanted) == (index, 0)
+            assert self._find(wanted + len(chunk) - 1) == (index, len(chunk) - 1)
+
+
+def _find(sizes: Iterable[int], position: int) -> tuple[int, int]:
+    """Return which of some sizes holds a position in all, and the place in it.
+
+    >>> _find([3, 2], 3)
+    (1, 0)
+    """
+    ends = list(accumulate(sizes))
+    index = bisect_right(ends, position)
+    return index, position - ends[index - 1] if index else position

@@ -58,6 +58,11 @@ class State:
         self.closed = False
         self.order = 0
         """Insertion number of the last new document."""
+        # What each write looks into, at hand.
+        self._resolved = self.options.resolved
+        self._nodes = self.tree.collections
+        self._indexes = self.finder.indexes
+        self._results = self.broadcasting.results
         if defaults.encrypted:
             cipher.check_available()
 

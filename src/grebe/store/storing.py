@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from grebe.core.entry import Entry, Home, home_of, is_same
@@ -12,6 +12,7 @@ from grebe.documents.document import Document
 from grebe.documents.models import UNREAD
 from grebe.documents.snapshot import Snapshot, holds
 from grebe.reactive.change import LOUD
+from grebe.reactive.live import Delivery
 from grebe.store.sides import Sides
 
 
@@ -45,8 +46,8 @@ class Storing(Sides):
         `seen`: see Adapter.capture; `plain`: see `holds`.
         """
         collection, document_id = doc.parent.path, doc.id
-        resolved = self.options.resolved.get(collection)
-        node = self.tree.collections.get(collection)
+        resolved = self._resolved.get(collection)
+        node = self._nodes.get(collection)
         if (
             node is None
             or resolved is None
@@ -153,11 +154,13 @@ class Storing(Sides):
         if self.broadcasting.watched:
             self.broadcasting.mark(collection, doc.id, LOUD if broadcast else 0)
 
-    def announce_alone(self, doc: Document[Any], entry: Entry, seen: Any, broadcast: bool) -> bool:
-        """Do as `announce` for a write by itself; tell whether to deliver what it caused now."""
+    def announce_alone(
+        self, doc: Document[Any], entry: Entry, seen: Any, broadcast: bool
+    ) -> Collection[Delivery]:
+        """Do as `announce` for a write by itself; return what to deliver now."""
         if not broadcast or not self.broadcasting.watched:
             self.announce(doc, seen, broadcast)
-            return False
+            return ()
         collection = doc.parent.path
         if collection in self.finder.indexes:
             self.finder.indexes[collection].wrote(doc, seen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from itertools import count, islice, repeat
 from typing import Any
@@ -53,7 +53,7 @@ class Writer(Storing):
         collection = doc.parent
         path = collection.path
         if collection._own_adapter is None:
-            adapter = self.adapters.get(path, PLAIN)
+            adapter = self.adapters.get(path, PLAIN) if self.adapters else PLAIN
         else:
             adapter = collection._adapter() if self.schemas else collection._own_adapter
         seen: Any = UNREAD
@@ -61,7 +61,7 @@ class Writer(Storing):
             value, seen = adapter.capture(data, doc.path)
             data = UNREAD
         else:
-            heeded = path in self.broadcasting.results or path in self.finder.indexes
+            heeded = path in self._results or path in self._indexes
             if heeded and type(data) is dict:
                 data = ReadOnlyDict(data)  # what readers get, made now, while it is all at hand
             try:
@@ -73,7 +73,7 @@ class Writer(Storing):
                 value, data = encode_and_plain(data, doc.path)
             elif heeded and plainness == FLAT:
                 seen = data
-        is_taken_in = False
+        deliveries: Sized = ()
         self.lock.acquire()  # not `with`, which takes twice as long
         try:
             if self.closed or self.read_only is not None:
@@ -90,16 +90,16 @@ class Writer(Storing):
             else:
                 # Made now, so that live queries find it.
                 snapshot = entry.view = Snapshot(collection, doc.id, value, adapter, seen)
-                if path in self.finder.indexes:  # as `announce_alone` does
-                    self.finder.indexes[path].wrote(doc, seen)
+                if path in self._indexes:  # as `announce_alone` does
+                    self._indexes[path].wrote(doc, seen)
                 if self.broadcasting.watched:
                     if broadcast:
-                        is_taken_in = self.broadcasting.wrote(path, doc.id, entry)
+                        deliveries = self.broadcasting.wrote(path, doc.id, entry)
                     else:
                         self.broadcasting.mark(path, doc.id, 0)
         finally:
             self.lock.release()
-        if is_taken_in:
+        if deliveries:
             self.broadcasting.deliver()
         elif self.broadcasting.marks and not self._batches:
             self.broadcasting.request()
@@ -132,8 +132,10 @@ class Writer(Storing):
                 raise DocumentNotFoundError(doc.path)
             written = self.store_value(doc, value, persist, seen, UNREAD)
             snapshot = snapshot_of(doc, written or entry, adapter, seen)  # live queries find it
-            is_taken_in = written is not None and self.announce_alone(doc, written, seen, broadcast)
-        if is_taken_in:
+            deliveries: Sized = ()
+            if written is not None:
+                deliveries = self.announce_alone(doc, written, seen, broadcast)
+        if deliveries:
             self.broadcasting.deliver()
         else:
             self.written()
