@@ -33,7 +33,7 @@ from grebe.store import finding
 from tests.property.test_queries import Walk
 
 Patch = pytest.MonkeyPatch
-WALKS_MAX = 600
+WALKS_MAX = 120
 STEPS = 100
 
 
@@ -350,19 +350,6 @@ def old_documents_in_groups(patch: Patch) -> None:
     patch.setattr(index, "_stays", stays)
 
 
-def places_let_go_of(patch: Patch) -> None:
-    let_go = index.Index.let_go
-
-    def placeless(self: Any, ids: Any) -> None:
-        let_go(self, ids)
-        for group in self._groups.values():
-            if group.__class__ is dict:
-                for entry in group.values():
-                    entry.order = entry.order if entry.value else -1
-
-    patch.setattr(index.Index, "let_go", placeless)
-
-
 def only_what_is_at_hand_is_taken_in(patch: Patch) -> None:
     let_go = indexes.Indexes._let_go
 
@@ -516,7 +503,6 @@ MUTATIONS: list[Callable[[Patch], None]] = [
     equal_values_one_after_the_other,
     queries_keep_old_indexes,
     old_documents_in_groups,
-    places_let_go_of,
     only_what_is_at_hand_is_taken_in,
     new_values_without_a_place,
     range_includes_its_end,

@@ -489,6 +489,17 @@ def test_old_documents_are_let_go_of(store: grebe.Store, does: str) -> None:
     assert len(alike.get()) == (1000 if does in ("set", "replace") else 0)
 
 
+def test_what_was_let_go_of_keeps_its_place() -> None:
+    """So a group stays in order, and nothing moves when the documents are put again."""
+    index, documents = filled([1] * 5)
+    index.let_go(["1", "3", "missing"])
+    assert [entry.order for entry in index.entries_of_one(1, None)] == [0, 1, 2, 3, 4]
+    put(index, documents, {1: 1, 3: 1})
+    assert not index._unsorted
+    assert list(index.of_value(1)) == ["0", "1", "2", "3", "4"]
+    index.check(filled([1] * 5, documents)[0])
+
+
 def test_few_changes_wait_for_a_question(store: grebe.Store) -> None:
     """Many are taken in by the writes, if the index holds documents and the data is at hand."""
     rows = store.collection("rows", indexes=["n"])
