@@ -161,6 +161,12 @@ if TYPE_CHECKING:
 elif msgspec is not None:
 
     class Record(msgspec.Struct):
+        def __init_subclass__(cls) -> None:
+            """Have `!=` ask the class's own `==`; a Struct answers it by identity."""
+            super().__init_subclass__()
+            if cls.__eq__ is not msgspec.Struct.__eq__:
+                cls.__ne__ = object.__ne__
+
         def __rich_repr__(self) -> Iterator[Any]:
             """Have rich show no field: there may be data in it."""
             yield from ()

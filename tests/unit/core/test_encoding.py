@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import sys
+from operator import ne
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -200,6 +201,24 @@ def test_a_record_is_shown_as_its_base_says(codec: Any) -> None:
         value: int
 
     assert repr(Made(1)) == "<as it says>"
+
+
+def test_records_with_an_equality_of_their_own_are_unequal_by_it(codec: Any) -> None:
+    class Base:
+        def __eq__(self, other: object) -> bool:
+            return type(other) is Like or NotImplemented
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class Like(Base, codec.Record, eq=False):  # type: ignore[misc, name-defined]
+        value: int
+
+    class Liker(Like, eq=False):
+        pass
+
+    assert not ne(Like(1), Like(2))
+    assert not ne(Liker(1), Like(2))
+    assert Like(1) != 1
 
 
 def test_a_record_may_be_generic(codec: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from operator import ne
 from typing import Any
 
 import pytest
@@ -177,6 +178,22 @@ def test_what_fails_leaves_nothing_behind(
     assert store._engine.broadcasting.watched is False
     users.doc("a").set({"n": 1})
     assert ids(users.where(field("n") == 1)) == "ab"
+
+
+def test_what_is_equal_is_not_unequal(store: grebe.Store) -> None:
+    users = store.collection("users")
+    snapshot = users.doc("1").set({"age": 1})
+
+    def made() -> list[object]:
+        adults = users.where(field("age") >= 1)
+        return [field("age") == 1, adults, adults.get(), users.doc("1"), users.doc("1").get()]
+
+    for one, other in zip(made(), made(), strict=True):
+        assert one == other
+        assert not ne(one, other)
+    assert not ne(users.get(), [snapshot])
+    assert users.where(field("age") > 1).get() != [snapshot]
+    assert snapshot != users.doc("1").set({"age": 2})
 
 
 def test_queries_that_say_the_same_are_equal(store: grebe.Store) -> None:
