@@ -130,6 +130,12 @@ class LiveQuery(LiveResult):
         self.observers.append(observer)
         return observer
 
+    def detach(self, observer: Observer[Any, Any]) -> None:
+        """See Source."""
+        super().detach(observer)
+        if not self.observers:  # `_first_look` knows it: a cycle, which would keep all its rows
+            self._look = self._look_routed = self._membership.look
+
     # --- keeping up; the lock is held
 
     def apply(self, ids: Iterable[str], documents: Mapping[str, Entry]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import grebe
 from grebe import Event, field
+from grebe.reactive.live_query import LiveQuery
 from grebe.reactive.ordered import CHUNK_MAX, OrderedRows
 from tests.unit.reactive.test_observer import Ears, ids
 
@@ -549,3 +550,17 @@ def test_a_transaction_is_one_change(store: grebe.Store, users: Users) -> None:
         assert model.told == []
     assert len(model.take()) == 1
     assert model.names() == "defabc"
+
+
+def test_a_closed_result_is_freed_at_once(store: grebe.Store) -> None:
+    """Also one that nothing was written to: its rows do not wait for the garbage collector."""
+    rows = store.collection("rows")
+    rows.create_many({f"{n}": {"n": n} for n in range(10)})
+    gc.collect()
+    gc.disable()
+    try:
+        others = sum(type(one) is LiveQuery for one in gc.get_objects())
+        rows.where(field("n") > 3).observe().close()
+        assert sum(type(one) is LiveQuery for one in gc.get_objects()) == others
+    finally:
+        gc.enable()
