@@ -157,6 +157,9 @@ class Watchers:
             for live in results.by_key.values():
                 live.check()
                 assert (live in results.asked) is (live.route is None), f"{live.name} is lost"
+            for key, live in results.alone.items():
+                assert live in results.asked, f"{live.name} is lost"
+                assert key not in results.routes, f"{live.name} is beside its route"
             for route in results.routes.values():
                 assert route in results.asked, f"the route by {route.path} is lost"
                 route.check()

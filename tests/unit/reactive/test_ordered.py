@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from typing import Any
 
 import pytest
 
+from grebe.reactive import ordered
 from grebe.reactive.ordered import CHUNK_MAX, OrderedRows
 
 
@@ -48,6 +50,37 @@ def test_it_is_a_sorted_dict_and_views_stay(seed: int) -> None:
     assert len(rows) == len(model)
     assert names(rows.view()) == [model[k].name for k in sorted(model)]
     assert all(names(view) == before for view, before in kept)
+
+
+def test_positions_where_there_are_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows before a chunk are counted by groups of chunks then, and groups come and go."""
+    monkeypatch.setattr(ordered, "CHUNK_MAX", 8)
+    monkeypatch.setattr(ordered, "_MERGE_MAX", 2)
+    rng = random.Random(7)
+    keys = list(range(0, 4 * ordered.GROUP * 8, 2))
+    rows: OrderedRows[Any] = OrderedRows(keys.copy(), [Row(key) for key in keys])
+    assert len(rows._groups) == 4
+    for is_growing in (True, False):
+        for _ in range(900):
+            key = rng.randrange(4 * ordered.GROUP * 8)
+            place = bisect_left(keys, key)
+            is_there = keys[place : place + 1] == [key]
+            assert rows.rank(key) == place
+            if is_growing and not is_there:
+                assert rows.add(key, Row(key)) == place
+                keys.insert(place, key)
+            elif is_there:
+                assert rows.replace(key, Row(key)) == place
+                assert rows.key_at(place) == key
+                if not is_growing:
+                    assert rows.remove(key) == place
+                    del keys[place]
+        rows.check()
+    for key in rng.sample(keys, len(keys)):
+        assert rows.remove(key) == bisect_left(keys, key)
+        keys.remove(key)
+    rows.check()
+    assert not rows._groups
 
 
 def test_it_can_be_emptied_and_filled() -> None:
